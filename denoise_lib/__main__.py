@@ -1,0 +1,143 @@
+"""The command line: `python -m denoise_lib --help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import __version__
+
+EPILOG = """examples:
+  python -m denoise_lib reproduce unet-vs-autoencoder --data small --epochs 2 --seeds 1
+  python -m denoise_lib reproduce unet-vs-autoencoder --seeds 5 --recipe best --jobs 2
+  python -m denoise_lib train --network unet --noise blend:0.25 --epochs 5 --output my-unet
+  python -m denoise_lib weights unet-moderate
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 for an error told in one sentence, 130 after Ctrl-C."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        return status
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped; run the same command again to go on.", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m denoise_lib",
+        description="Image denoising, as taught in the course's notebooks.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    reproduce = commands.add_parser("reproduce", help="measure a paper's table again")
+    reproduce.add_argument("table", choices=["unet-vs-autoencoder"], help="which table")
+    reproduce.add_argument("--epochs", type=int, default=10, help="passes over the data (default 10, as the paper)")
+    reproduce.add_argument("--seeds", type=int, default=5, help="runs of each cell (default 5)")
+    reproduce.add_argument("--first-seed", type=int, default=0, help="seed of the first run (default 0)")
+    reproduce.add_argument("--data", choices=["full", "small"], default="full", help="60,000 digits, or 4,000 offline")
+    reproduce.add_argument("--recipe", choices=["paper", "best"], default="paper", help="the paper's protocol, or a better one")
+    reproduce.add_argument("--networks", default="unet,autoencoder", help="of unet, autoencoder, unet-no-skips")
+    reproduce.add_argument("--levels", default="mild,moderate,severe", help="of mild, moderate, severe, blind")
+    reproduce.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    reproduce.add_argument("--jobs", type=int, default=1, help="runs at a time, each on its share of the cores")
+    reproduce.add_argument("--baselines", action="store_true", help="measure the baselines instead of the networks")
+    reproduce.add_argument("--export", metavar="FOLDER", help="also copy the first seed's weights there, as NETWORK-LEVEL")
+    reproduce.add_argument("--output", default="results/unet_vs_autoencoder.json", help="results file (default %(default)s)")
+    reproduce.set_defaults(run=_reproduce)
+
+    train = commands.add_parser("train", help="train one network on MNIST and keep its weights")
+    train.add_argument("--network", choices=["unet", "autoencoder", "unet-no-skips"], default="unet")
+    train.add_argument("--noise", default="blend:0.25", help="blend:MU, gaussian:SIGMA, poisson:PEAK, bernoulli:P, impulse:P")
+    train.add_argument("--data", choices=["full", "small"], default="small")
+    train.add_argument("--epochs", type=int, default=10)
+    train.add_argument("--lr", type=float, default=1e-3)
+    train.add_argument("--schedule", choices=["one-cycle", "cosine"], help="default: a constant rate")
+    train.add_argument("--fixed", action="store_true", help="draw the noise once, instead of in every epoch")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--device")
+    train.add_argument("--output", default="trained", help="writes OUTPUT.safetensors and OUTPUT.json (default %(default)s)")
+    train.set_defaults(run=_train)
+
+    weights = commands.add_parser("weights", help="list the shipped weights, or show a card")
+    weights.add_argument("name", nargs="?", help="for example unet-moderate")
+    weights.set_defaults(run=_weights)
+    return parser
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from . import experiments
+    from .validation import check_count
+
+    if options.baselines:
+        experiments.measure_baselines(options.output, options.data)
+        return 0
+    check_count(options.seeds, "--seeds", example=5)
+    runs = [
+        experiments.Run(network, level, options.recipe, options.data, options.epochs, seed)
+        for seed in range(options.first_seed, options.first_seed + options.seeds)
+        for level in options.levels.split(",")
+        for network in options.networks.split(",")
+    ]
+    content = experiments.reproduce(runs, options.output, device=options.device, jobs=options.jobs)
+    if options.export:
+        experiments.export_weights(runs, options.output, options.export)
+    print(experiments.markdown_table(content))
+    print(f"results: {options.output}")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    import torch
+
+    from . import experiments
+    from .data import NoisyImages, mnist
+    from .noise import parse_noise
+    from .training import evaluate, fit
+    from .weights import write_weights
+
+    noise = parse_noise(options.noise)
+    torch.manual_seed(options.seed)
+    model = experiments.NETWORKS[options.network]()
+    dataset = NoisyImages(mnist("train", options.data), noise, fresh=not options.fixed, seed=options.seed)
+    fit(
+        model, dataset, epochs=options.epochs, lr=options.lr, schedule=options.schedule, seed=options.seed,
+        device=options.device, checkpoint=Path(f"{options.output}.checkpoint"),
+    )  # fmt: skip
+    test = NoisyImages(mnist("test", options.data), noise, seed=experiments.TEST_NOISE_SEED)
+    scores = evaluate(model, *next(test.batches(len(test))))
+    card = {"data": options.data, "noise": options.noise, "epochs": options.epochs, "mse": scores.mse}
+    write_weights(model, options.output, card)
+    print(f"test MSE {scores.mse:.5f}, PSNR {scores.psnr:.2f} dB, SSIM {scores.ssim:.3f}")
+    print(f"weights: {options.output}.safetensors")
+    return 0
+
+
+def _weights(options: argparse.Namespace) -> int:
+    import json
+
+    from .weights import available_weights, weights_card
+
+    if options.name:
+        print(json.dumps(weights_card(options.name), indent=2))
+        return 0
+    for name in available_weights():
+        card = weights_card(name)
+        print(f"{name:22s} {card['parameters']:>7,} parameters   test MSE {card['mse']:.5f} at mu {card['test_mu']:.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,357 @@
+"""The first paper's Table 1: as data, run again with several seeds, and compared.
+
+One *run* trains one network at one noise level with one seed, and measures it on the test digits. Each run is kept in a
+file of its own, so that an interrupted reproduction goes on where it was, run by run and epoch by epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from joblib import Parallel, delayed
+from torch import Tensor, nn
+
+from .data import NoisyImages, mnist, without
+from .metrics import mse
+from .models import Autoencoder, UNet, count_parameters
+from .noise import MILD, MODERATE, SEVERE, Blend
+from .training import default_device, evaluate, fit, predict
+from .validation import check_choice, check_count
+from .weights import read_weights, write_weights
+
+LEVELS: dict[str, float] = {"mild": MILD, "moderate": MODERATE, "severe": SEVERE}
+BLIND_RANGE = (0.0, 0.5)
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "unet": UNet,
+    "autoencoder": Autoencoder,
+    "unet-no-skips": lambda: UNet(skips=False),
+}
+
+# Casey and Racape, Table 1: mean squared error, seconds to train, milliseconds to infer (one untimed-warm-up forward pass).
+PAPER_TABLE_1: dict[tuple[str, str], dict[str, float]] = {
+    ("unet", "mild"): {"mse": 0.00095, "train_s": 64, "inference_ms": 1.3},
+    ("unet", "moderate"): {"mse": 0.0047, "train_s": 68, "inference_ms": 1.3},
+    ("unet", "severe"): {"mse": 0.014, "train_s": 64, "inference_ms": 1.4},
+    ("autoencoder", "mild"): {"mse": 0.0020, "train_s": 67, "inference_ms": 2.6},
+    ("autoencoder", "moderate"): {"mse": 0.0055, "train_s": 71, "inference_ms": 1.4},
+    ("autoencoder", "severe"): {"mse": 0.015, "train_s": 66, "inference_ms": 2.0},
+}
+PAPER_PARAMETERS = {"unet": 88_641, "autoencoder": 104_521}
+TEST_NOISE_SEED = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained."""
+
+    fresh: bool
+    """Noise drawn anew in each epoch, or once."""
+    lr: float
+    schedule: str | None
+    held_out: bool
+    """Train without the digits of `mnist("test", "small")`, so that the shipped weights have never seen them."""
+
+
+RECIPES: dict[str, Recipe] = {
+    "paper": Recipe(fresh=False, lr=1e-3, schedule=None, held_out=False),
+    "best": Recipe(fresh=True, lr=4e-3, schedule="one-cycle", held_out=True),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a row of the raw results."""
+
+    network: str
+    level: str
+    recipe: str = "paper"
+    data: str = "full"
+    epochs: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice(self.network, "network", tuple(NETWORKS))
+        check_choice(self.level, "level", (*LEVELS, "blind"))
+        check_choice(self.recipe, "recipe", tuple(RECIPES))
+        check_choice(self.data, "data", ("small", "full"))
+        check_count(self.epochs, "epochs", example=10)
+        check_count(self.seed, "seed", 0, example=0)
+
+    @property
+    def name(self) -> str:
+        """Unique among all runs; a file name."""
+        return f"{self.network}-{self.level}-{self.recipe}-{self.data}-{self.epochs}-seed{self.seed}"
+
+    @property
+    def noise(self) -> Blend:
+        """What the run trains on."""
+        return Blend(BLIND_RANGE if self.level == "blind" else LEVELS[self.level])
+
+
+def training_images(run: Run) -> Tensor:
+    """The clean digits that a run trains on, uint8 (N, 1, 28, 28)."""
+    images = mnist("train", run.data)
+    return without(images, mnist("test", "small")) if run.data == "full" and RECIPES[run.recipe].held_out else images
+
+
+def test_pairs(size: str, mu: float) -> tuple[Tensor, Tensor]:
+    """The test digits with one fixed noise that all models share: (noisy, clean), float32 (N, 1, 28, 28)."""
+    pairs = NoisyImages(mnist("test", size), Blend(mu), seed=TEST_NOISE_SEED)
+    return next(pairs.batches(len(pairs)))
+
+
+def execute(
+    run: Run, folder: str | os.PathLike[str], *, device: str | None = None, threads: int | None = None
+) -> dict[str, Any]:
+    """Train and measure one run, or read its result where it is already there.
+
+    Args:
+        run: what to train.
+        folder: where NAME.json, NAME.safetensors and, while it trains, the checkpoint NAME.pt are kept.
+        device: as for `fit`.
+        threads: CPU threads for this process.
+
+    Returns:
+        The result, as it stands in NAME.json.
+    """
+    base = Path(folder) / run.name
+    if base.with_suffix(".json").exists():
+        kept: dict[str, Any] = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))["result"]
+        return kept
+    if threads is not None:
+        torch.set_num_threads(threads)
+    recipe, chosen_device = RECIPES[run.recipe], default_device(device)
+    print(f"--- {run.name}", flush=True)
+    images = training_images(run)
+    with torch.random.fork_rng():  # the initial weights follow the run's seed; the global generator is left as it was
+        torch.manual_seed(run.seed)
+        model = NETWORKS[run.network]()
+    checkpoint = base.with_suffix(".pt")
+    history = fit(
+        model, NoisyImages(images, run.noise, fresh=recipe.fresh, seed=run.seed), epochs=run.epochs, lr=recipe.lr,
+        schedule=recipe.schedule, seed=run.seed, device=str(chosen_device), checkpoint=checkpoint,
+    )  # fmt: skip
+    home_level = MODERATE if run.level == "blind" else LEVELS[run.level]
+    noisy, clean = test_pairs(run.data, home_level)
+    scores = evaluate(model, noisy, clean)
+    first = slice(1000)
+    result = {
+        **asdict(run),
+        "mu": run.noise.mu,
+        "parameters": count_parameters(model),
+        "training_images": len(images),
+        "test": asdict(scores),
+        "test_mu": home_level,
+        "mse_first_1000": mse(predict(model, noisy[first]), clean[first]),
+        "mse_at_mu": {f"{mu:.2f}": _mse_at(model, run.data, mu) for mu in LEVELS.values()},
+        "mse_small_test": _mse_at(model, "small", home_level),
+        "training_seconds": round(sum(history.seconds), 1),
+        "loss": [round(value, 6) for value in history.loss],
+        "machine": machine(chosen_device),
+    }
+    card = {"result": result, "card": "a run of: python -m denoise_lib reproduce unet-vs-autoencoder"}
+    write_weights(model, base, card)
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def reproduce(
+    runs: Iterable[Run], output: str | os.PathLike[str], *, device: str | None = None, jobs: int = 1
+) -> dict[str, Any]:
+    """Execute runs that are not done yet, and write all results, old and new, as one table.
+
+    Args:
+        runs: what to train; those already in the results file are skipped.
+        output: the results file, such as 'results/unet_vs_autoencoder.json'; the runs are kept in `runs/` beside it, and
+            the Markdown table in a file of the same name.
+        device: as for `fit`.
+        jobs: runs at a time, each in a process of its own with its share of the CPU's cores.
+
+    Returns:
+        The content of the results file.
+    """
+    path = Path(output)
+    done = {_run_of(result).name: result for result in read_results(path)["runs"]} if path.exists() else {}
+    todo = [run for run in runs if run.name not in done]
+    check_count(jobs, "jobs", example=1)
+    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+    work = delayed(execute)
+    results = Parallel(n_jobs=jobs)(work(run, path.parent / "runs", device=device, threads=threads) for run in todo)
+    done.update({_run_of(result).name: result for result in results})
+    content = {
+        "about": "Casey and Racape (2023), Table 1, measured again: mean squared error on MNIST's test digits.",
+        "command": "python -m denoise_lib reproduce unet-vs-autoencoder",
+        "runs": [done[name] for name in sorted(done)],
+        "table": summarize(done.values()),
+        "baselines": read_results(path).get("baselines", []) if path.exists() else [],
+    }
+    write_json(path, content)
+    path.with_suffix(".md").write_text(markdown_table(content), encoding="utf-8")
+    return content
+
+
+def export_weights(runs: Iterable[Run], output: str | os.PathLike[str], folder: str | os.PathLike[str]) -> None:
+    """Copy the weights of each network's first seed to `folder` as NETWORK-LEVEL, each with its card."""
+    first = {(run.network, run.level): run for run in sorted(runs, key=lambda run: -run.seed)}
+    for run in first.values():
+        base = Path(output).parent / "runs" / run.name
+        kept = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))
+        model = read_weights(base.with_suffix(".safetensors").read_bytes(), kept)
+        result, recipe = kept["result"], RECIPES[run.recipe]
+        card = {
+            "parameters": result["parameters"],
+            "data": f"MNIST {run.data}, {result['training_images']:,} training digits"
+            + (", none of them in mnist('test', 'small')" if recipe.held_out else ""),
+            "noise": f"Y = (1 - mu) I + mu N clipped to [0, 1], mu {result['mu']}, {'fresh' if recipe.fresh else 'fixed'}",
+            "recipe": f"Adam, lr {recipe.lr:g}, {recipe.schedule or 'constant'}, batch 128, MSE, {run.epochs} epochs",
+            "seed": run.seed,
+            "test_mu": result["test_mu"],
+            "mse": result["test"]["mse"],
+            "psnr": result["test"]["psnr"],
+            "ssim": result["test"]["ssim"],
+            "mse_at_mu": result["mse_at_mu"],
+            "mse_small_test": result["mse_small_test"],
+            "training_seconds": result["training_seconds"],
+            "machine": result["machine"],
+        }
+        write_weights(model, Path(folder) / f"{run.network}-{run.level}", card)
+
+
+def measure_baselines(output: str | os.PathLike[str], size: str = "full", tuning_images: int = 500) -> list[dict[str, Any]]:
+    """Fit each baseline on training digits, measure it on the test digits, and add the rows to the results file."""
+    from .baselines import BASELINES, fit_baseline  # needs scikit-image and PyWavelets, which nothing else here does
+
+    path, rows = Path(output), []
+    train = mnist("train", size)
+    for level, mu in LEVELS.items():
+        pairs = NoisyImages(train, Blend(mu), seed=0)
+        noisy, clean = next(pairs.batches(len(pairs)))
+        test_noisy, test_clean = test_pairs(size, mu)
+        for name in BASELINES:
+            # A rule of one pixel is fitted on all digits; a filter has one strength to choose, and a few hundred are enough.
+            count = len(pairs) if name.startswith(("best", "do")) else tuning_images
+            denoise, chosen = fit_baseline(name, noisy[:count], clean[:count])
+            error = mse(denoise(test_noisy), test_clean)
+            rows.append({"baseline": name, "level": level, "data": size, "mse": error, "fitted": chosen, "tuned_on": count})
+            print(f"{name:22s} {level:9s} {error:.5f}", flush=True)
+    content = read_results(path) if path.exists() else {"runs": [], "table": []}
+    content["baselines"] = [row for row in content.get("baselines", []) if row["data"] != size] + rows
+    write_json(path, content)
+    path.with_suffix(".md").write_text(markdown_table(content), encoding="utf-8")
+    return rows
+
+
+def summarize(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each (network, level, recipe, data, epochs): mean and standard deviation over the seeds."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for result in results:
+        key = tuple(result[name] for name in ("network", "level", "recipe", "data", "epochs"))
+        groups.setdefault(key, []).append(result)
+    rows = []
+    for (network, level, recipe, data, epochs), group in sorted(groups.items()):
+        paper = PAPER_TABLE_1.get((network, level), {}).get("mse")
+        errors = [result["test"]["mse"] for result in group]
+        rows.append({
+            "network": network, "level": level, "recipe": recipe, "data": data, "epochs": epochs, "seeds": len(group),
+            "mse": statistics.fmean(errors),
+            "mse_std": statistics.stdev(errors) if len(errors) > 1 else None,
+            "mse_clipped": statistics.fmean(result["test"]["mse_clipped"] for result in group),
+            "psnr": statistics.fmean(result["test"]["psnr"] for result in group),
+            "ssim": statistics.fmean(result["test"]["ssim"] for result in group),
+            "paper_mse": paper,
+            "ratio_to_paper": statistics.fmean(errors) / paper if paper else None,
+        })  # fmt: skip
+    return rows
+
+
+def markdown_table(content: dict[str, Any]) -> str:
+    """The results as Markdown: networks beside the paper's numbers, then the baselines."""
+    lines = [
+        "| network | noise | recipe | digits | epochs | seeds | MSE (mean ± std) | paper | ratio | PSNR dB | SSIM |",
+        "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    order = {level: index for index, level in enumerate((*LEVELS, "blind"))}
+    key = ("data", "recipe", "network")
+    for row in sorted(content["table"], key=lambda row: (*(row[name] for name in key), order[row["level"]])):
+        paper = f"{row['paper_mse']:.5f} | {row['ratio_to_paper']:.2f}" if row["paper_mse"] else "- | -"
+        lines.append(
+            f"| {row['network']} | {row['level']} | {row['recipe']} | {row['data']} | {row['epochs']} | {row['seeds']} "
+            f"| {format_mse(row['mse'], row['mse_std'])} | {paper} | {row['psnr']:.2f} | {row['ssim']:.3f} |"
+        )
+    if content.get("baselines"):
+        lines += ["", "| baseline | digits | " + " | ".join(f"{n} (mu {mu:.2f})" for n, mu in LEVELS.items()) + " |"]
+        lines += ["|---|---|---:|---:|---:|"]
+        names = dict.fromkeys((row["baseline"], row["data"]) for row in content["baselines"])
+        for name, data in names:
+            of_level = {r["level"]: r["mse"] for r in content["baselines"] if (r["baseline"], r["data"]) == (name, data)}
+            lines.append(f"| {name} | {data} | " + " | ".join(f"{of_level[level]:.5f}" for level in LEVELS) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def format_mse(mean: float, std: float | None = None) -> str:
+    """'0.00487 ± 0.00003'; the deviation is left out where there is one seed."""
+    return f"{mean:.5f}" + (f" ± {std:.5f}" if std is not None else "")
+
+
+def read_results(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Measured results: of a file, or those that ship with the library, by name: `read_results("unet_vs_autoencoder")`."""
+    path = Path(name_or_path)
+    if path.suffix != ".json":
+        # In a checkout the folder stands beside the package; in an installed library, inside it.
+        package = Path(str(resources.files("denoise_lib")))
+        choices = [folder / f"{name_or_path}.json" for folder in (package.parent / "results", package / "results")]
+        path = next((choice for choice in choices if choice.exists()), choices[0])
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+    except FileNotFoundError:
+        raise ValueError(f"there are no results {str(name_or_path)!r}; for example 'unet_vs_autoencoder'.") from None
+    except ValueError as error:
+        raise ValueError(f"the results file {path.name} is damaged ({error}); restore it from the repository.") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically: a reader sees the old file or the new one, never a torn one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".part")
+    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Hardware and versions, to stand beside every measured number."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "denoise_lib": metadata.version("denoise-lib"),
+        "date": date.today().isoformat(),
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"CPU {model or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _mse_at(model: nn.Module, size: str, mu: float) -> float:
+    noisy, clean = test_pairs(size, mu)
+    return mse(predict(model, noisy), clean)
+
+
+def _run_of(result: dict[str, Any]) -> Run:
+    return Run(**{name: result[name] for name in ("network", "level", "recipe", "data", "epochs", "seed")})

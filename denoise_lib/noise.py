@@ -1,0 +1,367 @@
+"""Noise models: what turns a clean image I into a noisy image Y.
+
+The course's own noise is the blend of Casey and Racape (2023),
+
+    Y = (1 - mu) I + mu N,    N ~ normal(0, 1) for each pixel,
+
+clipped to [0, 1]. mu is a mixing weight: the noise has the standard deviation mu, and the image is dimmed by 1 - mu.
+The others are the noises of Noise2Noise (Lehtinen et al., 2018): Gaussian, Poisson, Bernoulli, random-valued impulse;
+and `PointSample`, the noise of the second paper's photos.
+
+Each noise model is called as `noise(image, generator=None)` and knows its own theory: `noise.clean(image)` is the
+image that a perfect denoiser returns, `noise.mean(image)` and `noise.variance(image)` are the exact moments of each
+noisy pixel, and `noise.unbiased` says whether the mean is the clean image for every image: the one condition under
+which an L2 network can learn from noisy targets alone (Lehtinen et al., section 2).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from .validation import check_choice, check_count, check_generator, check_images, check_number
+
+MILD, MODERATE, SEVERE = 0.10, 0.25, 0.40
+"""The three levels of mu in Casey and Racape, Figure 1."""
+
+
+def add_noise(
+    image: Tensor, mu: float | Tensor, *, generator: torch.Generator | None = None, clip: bool = True
+) -> Tensor:
+    """Blend an image with Gaussian noise: Y = (1 - mu) I + mu N (Casey and Racape, section 2).
+
+    Args:
+        image: clean image I, float, values in [0, 1], shape (H, W), (C, H, W) or (N, C, H, W).
+        mu: weight of the noise, in [0, 1]; 0 returns the image, 1 pure noise. A tensor of shape (N,) gives every
+            image of a batch its own level.
+        generator: source of randomness, on the image's device; None uses torch's global generator.
+        clip: clip Y to [0, 1] as the paper does. A black pixel then has the mean mu / sqrt(2 pi), not 0.
+
+    Returns:
+        Noisy image Y: the image's shape, dtype and device. With one generator state, the same N is drawn for every mu.
+
+    Raises:
+        TypeError: the image is no float tensor, or mu is no number.
+        ValueError: a value outside [0, 1], NaN, an empty image, mu outside [0, 1], a generator on another device.
+
+    Example:
+        >>> digits = torch.rand(24, 1, 28, 28)
+        >>> add_noise(digits, 0.25, generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([24, 1, 28, 28])
+    """
+    check_images(image)
+    check_generator(generator, image.device)
+    weight = _mixing_weight(mu, image)
+    standard_normal = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
+    noisy = (1 - weight) * image + weight * standard_normal
+    return noisy.clamp_(0, 1) if clip else noisy
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What all noise models share: the call, and the theory of what it returns."""
+
+    unbiased = False
+    """Whether the mean of the noisy image is the clean image, for every image."""
+
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw a noisy image. `image` is float in [0, 1]; `generator` lives on its device."""
+        raise NotImplementedError
+
+    def clean(self, image: Tensor) -> Tensor:
+        """The image that a perfect denoiser would return for `self(image)`: here the image itself."""
+        return check_images(image)
+
+    def mean(self, image: Tensor) -> Tensor:
+        """Exact expectation of each pixel of `self(image)`."""
+        raise NotImplementedError
+
+    def variance(self, image: Tensor) -> Tensor:
+        """Exact variance of each pixel of `self(image)`."""
+        raise NotImplementedError
+
+    def expected_mse(self, image: Tensor) -> float:
+        """Expected mean squared error between `self(image)` and `self.clean(image)`: bias squared plus variance."""
+        bias = self.mean(image) - self.clean(image)
+        return float((bias.square() + self.variance(image)).double().mean())
+
+
+@dataclass(frozen=True)
+class Blend(Noise):
+    """The blend of Casey and Racape: Y = (1 - mu) I + mu N, clipped to [0, 1]; `add_noise` as a noise model.
+
+    mu is a number in [0, 1], or a pair (low, high): every image then draws its own mu uniformly between the two,
+    which is how one *blind* network is trained for all levels.
+    """
+
+    mu: float | tuple[float, float]
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        low, high = self._bounds()
+        check_number(low, "mu", 0, 1, example=MODERATE)
+        check_number(high, "mu", 0, 1, example=MODERATE)
+        if low > high:
+            raise ValueError(f"mu=(low, high) needs low <= high, but is {self.mu}; for example mu=(0.0, 0.5).")
+
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if not isinstance(self.mu, tuple):
+            return add_noise(image, self.mu, generator=generator, clip=self.clip)
+        check_images(image, min_dim=4)
+        check_generator(generator, image.device)
+        low, high = self.mu
+        share = torch.rand(len(image), generator=generator, device=image.device, dtype=image.dtype)
+        return add_noise(image, low + (high - low) * share, generator=generator, clip=self.clip)
+
+    def mean(self, image: Tensor) -> Tensor:
+        return self._moments(image)[0]
+
+    def variance(self, image: Tensor) -> Tensor:
+        return self._moments(image)[1]
+
+    def _moments(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        check_images(image)
+        if isinstance(self.mu, tuple):
+            raise ValueError(f"the moments need one mu, but mu={self.mu} is a range; for example Blend(mu=0.25).")
+        centre = (1 - self.mu) * image
+        if self.clip:
+            return clipped_normal_moments(centre, self.mu)
+        return centre, torch.full_like(image, self.mu**2)
+
+    def _bounds(self) -> tuple[float, float]:
+        if isinstance(self.mu, tuple):
+            if len(self.mu) != 2:
+                raise ValueError(f"mu must be a number or a pair (low, high), but is {self.mu}; for example (0.0, 0.5).")
+            return self.mu
+        return self.mu, self.mu
+
+
+@dataclass(frozen=True)
+class Gaussian(Noise):
+    """Additive Gaussian noise: Y = I + sigma N, without the blend's dimming; sigma in the image's units (25/255 is usual).
+
+    Unclipped it is unbiased; clipped to [0, 1] it is not.
+    """
+
+    sigma: float
+    clip: bool = False
+
+    def __post_init__(self) -> None:
+        check_number(self.sigma, "sigma", 0, example=0.1)
+
+    @property
+    def unbiased(self) -> bool:  # type: ignore[override]
+        return not self.clip
+
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        check_images(image)
+        check_generator(generator, image.device)
+        noisy = image + self.sigma * torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
+        return noisy.clamp_(0, 1) if self.clip else noisy
+
+    def mean(self, image: Tensor) -> Tensor:
+        check_images(image)
+        return clipped_normal_moments(image, self.sigma)[0] if self.clip else image
+
+    def variance(self, image: Tensor) -> Tensor:
+        check_images(image)
+        return clipped_normal_moments(image, self.sigma)[1] if self.clip else torch.full_like(image, self.sigma**2)
+
+
+@dataclass(frozen=True)
+class Poisson(Noise):
+    """Photon counting: Y = Poisson(peak * I) / peak. `peak` is the mean count of a white pixel; few photons, much noise.
+
+    Unbiased, with the variance I / peak: bright pixels are noisier. Values may exceed 1.
+    """
+
+    peak: float
+    unbiased = True
+
+    def __post_init__(self) -> None:
+        check_number(self.peak, "peak", 0, open_low=True, example=30)
+
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        check_images(image)
+        check_generator(generator, image.device)
+        return torch.poisson(self.peak * image, generator=generator) / self.peak
+
+    def mean(self, image: Tensor) -> Tensor:
+        return check_images(image)
+
+    def variance(self, image: Tensor) -> Tensor:
+        return check_images(image) / self.peak
+
+
+@dataclass(frozen=True)
+class Bernoulli(Noise):
+    """Missing pixels: each pixel is set to 0 in all channels with probability p, and kept otherwise.
+
+    Biased as it stands, with the mean (1 - p) I: Lehtinen et al. (section 3.2) leave the missing pixels of the
+    *target* out of the loss.
+    """
+
+    p: float
+
+    def __post_init__(self) -> None:
+        check_number(self.p, "p", 0, 1, example=0.5)
+
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        check_images(image)
+        return torch.where(_draw_per_pixel(image, generator) < self.p, torch.zeros_like(image), image)
+
+    def mean(self, image: Tensor) -> Tensor:
+        return (1 - self.p) * check_images(image)
+
+    def variance(self, image: Tensor) -> Tensor:
+        return self.p * (1 - self.p) * check_images(image).square()
+
+
+@dataclass(frozen=True)
+class Impulse(Noise):
+    """Impulses: with probability p a pixel is replaced, independently of what it was, and kept otherwise.
+
+    The replacement is a uniformly random colour (the random-valued impulse of Lehtinen et al., section 3.2), or black
+    or white in all channels with `salt_and_pepper`. Biased, with the mean (1 - p) I + p / 2.
+    """
+
+    p: float
+    salt_and_pepper: bool = False
+
+    def __post_init__(self) -> None:
+        check_number(self.p, "p", 0, 1, example=0.3)
+
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        check_images(image)
+        hit = _draw_per_pixel(image, generator) < self.p
+        if self.salt_and_pepper:
+            replacement = (_draw_per_pixel(image, generator) < 0.5).to(image.dtype).expand_as(image)
+        else:
+            replacement = torch.rand(image.shape, generator=generator, device=image.device, dtype=image.dtype)
+        return torch.where(hit, replacement, image)
+
+    def mean(self, image: Tensor) -> Tensor:
+        return (1 - self.p) * check_images(image) + self.p / 2
+
+    def variance(self, image: Tensor) -> Tensor:
+        # Second moment of the replacement: 1/2 for a fair 0/1 pixel, 1/3 for a uniform one.
+        second_moment = 1 / 2 if self.salt_and_pepper else 1 / 3
+        mean_square = (1 - self.p) * check_images(image).square() + self.p * second_moment
+        return mean_square - self.mean(image).square()
+
+
+@dataclass(frozen=True)
+class PointSample(Noise):
+    """Stochastic point sampling: each noisy pixel is one random pixel of a cell of a larger image.
+
+    (N, C, cell*H, cell*W) -> (N, C, H, W), the same place in all channels. The clean image is the mean of each cell.
+    Unbiased, spatially white, strong at edges and absent in flat areas: the noise of the 32x32 photos of the second
+    paper, from photos of 256 px with cells of 8.
+    """
+
+    cell: int = 8
+    unbiased = True
+
+    def __post_init__(self) -> None:
+        check_count(self.cell, "cell", example=8)
+
+    def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        self._check_cells(image)
+        check_generator(generator, image.device)
+        count, channels, height, width = image.shape
+        rows, columns, size = height // self.cell, width // self.cell, self.cell**2
+        # (N, C, H, cell, W, cell) -> (N, C, H, W, cell*cell): the last axis runs over the pixels of one cell.
+        cells = image.reshape(count, channels, rows, self.cell, columns, self.cell).permute(0, 1, 2, 4, 3, 5)
+        cells = cells.reshape(count, channels, rows, columns, size)
+        place = torch.randint(size, (count, 1, rows, columns, 1), generator=generator, device=image.device)
+        return cells.gather(-1, place.expand(-1, channels, -1, -1, -1)).squeeze(-1)
+
+    def clean(self, image: Tensor) -> Tensor:
+        self._check_cells(image)
+        return avg_pool2d(image, self.cell)
+
+    def mean(self, image: Tensor) -> Tensor:
+        return self.clean(image)
+
+    def variance(self, image: Tensor) -> Tensor:
+        # Two passes: E[x^2] - E[x]^2 would lose the small variances of flat cells in float32.
+        residual = image - self.clean(image).repeat_interleave(self.cell, -2).repeat_interleave(self.cell, -1)
+        return avg_pool2d(residual.square(), self.cell)
+
+    def _check_cells(self, image: Tensor) -> None:
+        check_images(image, min_dim=4)
+        height, width = image.shape[-2:]
+        if image.dim() != 4 or height % self.cell or width % self.cell:
+            raise ValueError(
+                f"PointSample(cell={self.cell}) needs a batch (N, C, H, W) whose height and width divide by {self.cell}, "
+                f"but the shape is {tuple(image.shape)}; for example (8, 3, {32 * self.cell}, {32 * self.cell})."
+            )
+
+
+def clipped_normal_moments(centre: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Exact mean and variance of clip(X, 0, 1) for X ~ normal(centre, sigma^2), per pixel.
+
+    From the moments of the truncated normal distribution. At centre 0 and small sigma the mean is sigma / sqrt(2 pi):
+    clipping biases the background upwards, since negative noise is cut off and positive noise is not.
+
+    Args:
+        centre: means before clipping, any shape; any finite value.
+        sigma: standard deviation before clipping, at least 0.
+
+    Returns:
+        (mean, variance), each of the shape and dtype of `centre`.
+    """
+    check_images(centre, "centre", value_range=None, min_dim=0)
+    sigma = check_number(sigma, "sigma", 0, example=0.25)
+    if sigma == 0:
+        return centre.clamp(0, 1), torch.zeros_like(centre)
+    x = centre.double()
+    low, high = -x / sigma, (1 - x) / sigma
+    cdf_low, cdf_high = torch.special.ndtr(low), torch.special.ndtr(high)
+    above = torch.special.ndtr(-high)  # 1 - cdf_high, without its cancellation
+    pdf_low, pdf_high = (torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi) for z in (low, high))
+    inside = cdf_high - cdf_low
+    mean = above + x * inside + sigma * (pdf_low - pdf_high)
+    # E[X^2; 0 < X < 1] of the normal, plus 1 for all that lies above 1.
+    inside_square = (x.square() + sigma**2) * inside + sigma * (x * pdf_low - (1 + x) * pdf_high)
+    variance = (above + inside_square - mean.square()).clamp_min(0)
+    return mean.to(centre.dtype), variance.to(centre.dtype)
+
+
+def parse_noise(text: str) -> Noise:
+    """The noise model that a command line names: 'blend:0.25', 'gaussian:0.1', 'poisson:30', 'bernoulli:0.5', 'impulse:0.3'."""
+    kinds = {"blend": Blend, "gaussian": Gaussian, "poisson": Poisson, "bernoulli": Bernoulli, "impulse": Impulse}
+    kind, _, level = text.partition(":")
+    check_choice(kind, "noise", tuple(kinds))
+    try:
+        value = float(level)
+    except ValueError:
+        raise ValueError(f"noise must read KIND:LEVEL, but is {text!r}; for example 'blend:0.25'.") from None
+    model: Noise = kinds[kind](value)
+    return model
+
+
+def _mixing_weight(mu: float | Tensor, image: Tensor) -> float | Tensor:
+    """mu as a number, or as a tensor (N, 1, 1, ...) that broadcasts over a batch."""
+    if not isinstance(mu, Tensor):
+        return check_number(mu, "mu", 0, 1, example=MODERATE)
+    if mu.dim() == 0:
+        return check_number(mu.item(), "mu", 0, 1, example=MODERATE)
+    if mu.dim() != 1 or image.dim() != 4 or len(mu) != len(image):
+        raise ValueError(
+            f"a tensor mu must have one value an image, shape (N,), but has {tuple(mu.shape)} "
+            f"for images of shape {tuple(image.shape)}."
+        )
+    check_images(mu.to(image.dtype), "mu", min_dim=1)
+    return mu.to(image).view(-1, 1, 1, 1)
+
+
+def _draw_per_pixel(image: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Uniform numbers in [0, 1), one for each pixel and shared by its channels."""
+    check_generator(generator, image.device)
+    shape = image.shape if image.dim() == 2 else (*image.shape[:-3], 1, *image.shape[-2:])
+    return torch.rand(shape, generator=generator, device=image.device, dtype=image.dtype)

@@ -1,0 +1,455 @@
+"""Training and evaluation of denoisers.
+
+`fit` is the papers' training loop with what a course needs: it starts again where it was stopped, reports in plain
+lines, and gives the same weights for the same seed. `evaluate` measures quality and time as a reader would expect:
+clipped outputs, a named PSNR, and a clock that waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss, mse_loss
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from .metrics import mse, psnr, ssim
+from .validation import check_choice, check_count, check_images, check_number, check_path, check_same_shape
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+LOSSES: dict[str, Loss] = {"l2": mse_loss, "l1": l1_loss}
+SCHEDULES = ("one-cycle", "cosine")
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C, or the notebook's stop button, during `fit`; the message says what is kept and how to go on."""
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is damaged, or belongs to another training."""
+
+
+@dataclass
+class History:
+    """What `fit` saw: one entry an epoch."""
+
+    loss: list[float] = field(default_factory=list)
+    """Mean training loss over the epoch's images."""
+    validation: list[float] = field(default_factory=list)
+    """Loss on the validation pairs after the epoch; empty without them."""
+    lr: list[float] = field(default_factory=list)
+    """Learning rate of the epoch's last step."""
+    seconds: list[float] = field(default_factory=list)
+    """Wall-clock seconds of the epoch's training, without validation."""
+
+    @property
+    def epochs(self) -> int:
+        """Number of finished epochs."""
+        return len(self.loss)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Quality of a denoiser on a set of pairs."""
+
+    mse: float
+    """Mean squared error of the raw output, which may leave [0, 1]: the first paper's number."""
+    mse_clipped: float
+    """Mean squared error of the output clipped to [0, 1]."""
+    psnr: float
+    """Mean of the images' PSNRs in dB, on clipped outputs: the second paper's number."""
+    psnr_pooled: float
+    """PSNR in dB of the pooled `mse_clipped`."""
+    ssim: float
+    """Mean structural similarity, on clipped outputs."""
+    seconds_per_image: float
+    """Seconds for one image, in batches, after a warm-up and with the device synchronised."""
+    images: int
+    """Number of pairs."""
+
+
+def fit(
+    model: nn.Module,
+    dataset: Dataset[Any],
+    *,
+    epochs: int,
+    lr: float = 1e-3,
+    batch_size: int = 128,
+    loss: str | Loss = "l2",
+    schedule: str | Callable[[torch.optim.Optimizer, int], LRScheduler] | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    amp: bool | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    validation: Dataset[Any] | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a model in place on pairs (input, target) with Adam.
+
+    Args:
+        model: a network; it is moved to `device` and stays there.
+        dataset: pairs; `NoisyImages` is served batch-wise from one tensor, any other `Dataset` by a `DataLoader`.
+        epochs: passes over the data, at least 1. After a resume, the total and not the rest.
+        lr: Adam's learning rate; the peak of the schedule where there is one.
+        batch_size: pairs a step.
+        loss: "l2" (mean squared error), "l1" (mean absolute error), or a function (output, target) -> scalar tensor.
+        schedule: None for a constant rate (the papers); "one-cycle" or "cosine"; or a function
+            (optimizer, total steps) -> a torch scheduler, stepped once a batch.
+        seed: of the order of the pairs and of fresh noise. The initial weights come from you: `torch.manual_seed`.
+        device: where to train; by default "cuda" where there is one, else "cpu".
+        amp: mixed precision; None turns it on on CUDA alone: bfloat16 where the chip has it, else float16 with a scaled loss.
+        checkpoint: file to which everything is saved after each epoch. Where it exists, training goes on from it, and
+            on a CPU ends with the same weights, bit for bit, as without the interruption.
+        validation: pairs on which the loss is measured after each epoch.
+        progress: print a line an epoch.
+
+    Returns:
+        The `History` of all epochs, those before a resume included.
+
+    Raises:
+        TypeError, ValueError: a bad argument.
+        TrainingInterrupted: stopped by Ctrl-C. The model keeps its weights and the checkpoint its last whole epoch.
+        TrainingDiverged: the loss became NaN or infinite.
+        CheckpointError: the checkpoint is damaged, or from a training with other settings.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module such as UNet(), but is a {type(model).__name__}.")
+    check_count(epochs, "epochs", example=10)
+    check_number(lr, "lr", 0, open_low=True, example=1e-3)
+    check_count(batch_size, "batch_size", example=128)
+    check_count(seed, "seed", 0, example=0)
+    loss_function = _loss_function(loss)
+    size = _length(dataset, "dataset")
+    device = default_device(device)
+    precision = Precision(device, amp)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ValueError("model has no trainable parameters; nothing can be fitted.")
+    optimizer = Adam(parameters, lr=lr, fused=True)
+    total_steps = epochs * math.ceil(size / batch_size)
+    scheduler = _scheduler(schedule, optimizer, lr, total_steps)
+    history = History()
+    settings = {
+        "network": type(model).__name__, "pairs": size, "lr": lr, "batch_size": batch_size, "seed": seed,
+        "loss": loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__name__),
+        "schedule": schedule if isinstance(schedule, str | None) else "callable",
+        # A schedule is laid out over all epochs; without one, a training may be prolonged.
+        "epochs": epochs if schedule is not None else None,
+    }  # fmt: skip
+    state = TrainingState(model, optimizer, scheduler, precision.scaler, history, settings)
+    path = Path(check_path(checkpoint, "checkpoint")) if checkpoint is not None else None
+    if path is not None and path.exists():
+        state.load(path, device)
+        if progress:
+            print(f"going on after epoch {history.epochs} from {path.name}", flush=True)
+
+    was_training = model.training
+    try:
+        while history.epochs < epochs:
+            _train_epoch(model, dataset, batch_size, seed, device, loss_function, optimizer, scheduler, precision, history)
+            if validation is not None:
+                history.validation.append(_validation_loss(model, validation, batch_size, device, loss_function))
+            if path is not None:
+                state.try_to_save(path)
+            if progress:
+                print(_progress_line(history, epochs), flush=True)
+    except KeyboardInterrupt:
+        kept = "the model keeps what it has learnt so far; give fit a checkpoint='run.pt' to be able to go on exactly"
+        if path is not None and path.exists():
+            kept = f"call fit again with checkpoint={str(path)!r} to go on"
+        raise TrainingInterrupted(f"stopped in epoch {history.epochs + 1} of {epochs}: {kept}.") from None
+    finally:
+        model.train(was_training)
+    return history
+
+
+def predict(model: nn.Module, noisy: Tensor, *, batch_size: int = 500) -> Tensor:
+    """Denoise a batch: (N, C, H, W) -> the model's raw outputs, in evaluation mode, without gradients, `batch_size` at a time.
+
+    The outputs may leave [0, 1]; write `.clamp(0, 1)` to look at them. They come back on the device of `noisy`.
+    """
+    check_images(noisy, "noisy", value_range=None, min_dim=4)
+    check_count(batch_size, "batch_size", example=500)
+    device = _device_of(model)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            outputs = [model(part.to(device)).to(noisy.device) for part in noisy.split(batch_size)]
+    finally:
+        model.train(was_training)
+    return torch.cat(outputs).clone()
+
+
+def evaluate(model: nn.Module, noisy: Tensor, clean: Tensor, *, batch_size: int = 500) -> Scores:
+    """Measure a denoiser on pairs: quality, and time per image.
+
+    Args:
+        model: a network (N, C, H, W) -> (N, C, H, W).
+        noisy, clean: float32, (N, C, H, W); the clean images in [0, 1].
+        batch_size: images in one forward pass.
+
+    Returns:
+        `Scores`. The time is that of the forward passes alone: after one warm-up pass, the device synchronised before each
+        look at the clock.
+    """
+    check_images(noisy, "noisy", value_range=None, min_dim=4)
+    check_images(clean, "clean", min_dim=4)
+    check_same_shape(noisy, clean, "noisy", "clean")
+    device = _device_of(model)
+    batches = [part.to(device) for part in noisy.split(batch_size)]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            model(batches[0])  # warm-up: allocations, choice of kernels
+            synchronize(device)
+            start = time.perf_counter()
+            outputs = [model(batch) for batch in batches]
+            synchronize(device)
+            seconds = time.perf_counter() - start
+    finally:
+        model.train(was_training)
+    output = torch.cat(outputs).to(clean.device, torch.float32)
+    clipped = output.clamp(0, 1)
+    return Scores(
+        mse=mse(output, clean),
+        mse_clipped=mse(clipped, clean),
+        psnr=psnr(clipped, clean),
+        psnr_pooled=psnr(clipped, clean, per_image=False),
+        ssim=ssim(clipped, clean),
+        seconds_per_image=seconds / len(noisy),
+        images=len(noisy),
+    )
+
+
+def default_device(device: torch.device | str | None = None) -> torch.device:
+    """The device asked for, or CUDA where there is one, or the CPU; a clear error where the device asked for is missing."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device must be a name such as 'cpu' or 'cuda', but is {device!r}.") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device='cuda' was asked for, but torch sees no CUDA device; use device='cpu'.")
+    return chosen
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done all that was launched: without this, a clock measures the launch and not the work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Precision:
+    """Mixed precision for one training: which dtype the forward pass computes in, and how the loss is scaled."""
+
+    def __init__(self, device: torch.device, amp: bool | None) -> None:
+        self.device = device
+        self.enabled = device.type == "cuda" if amp is None else bool(amp)
+        # `is_bf16_supported()` alone also counts emulation, which a T4 has and which is slow.
+        native_bf16 = device.type == "cpu" or torch.cuda.get_device_capability(device) >= (8, 0)
+        self.dtype = torch.bfloat16 if native_bf16 else torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.enabled and self.dtype == torch.float16)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which the forward pass runs."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.enabled)
+
+
+@dataclass
+class TrainingState:
+    """All that decides how a training goes on; saved and loaded as one file."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: LRScheduler | None
+    scaler: torch.amp.GradScaler
+    history: History
+    settings: dict[str, Any]
+
+    def try_to_save(self, path: Path) -> None:
+        """Save atomically; where that fails (full disk), warn and keep the last good file: training need not stop."""
+        content = {
+            "settings": self.settings,
+            "history": asdict(self.history),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "scaler": self.scaler.state_dict(),
+        }
+        scratch = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with scratch.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(scratch, path)
+        except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
+            try:
+                scratch.unlink(missing_ok=True)
+            except OSError:
+                pass
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "disk full or not writable"
+            warnings.warn(
+                f"could not write the checkpoint {path} after epoch {self.history.epochs} ({reason}): training goes on, "
+                "the last good checkpoint is kept, and the next epoch tries again.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def load(self, path: Path, device: torch.device) -> None:
+        """Take everything from a file; raise `CheckpointError` where it is damaged or from another training."""
+        advice = "delete it to start again, or choose another checkpoint."
+        try:
+            # weights_only: tensors and plain containers; a checkpoint cannot run code.
+            content = torch.load(path, map_location=device, weights_only=True)
+            settings, history = content["settings"], History(**content["history"])
+        except Exception as error:
+            kind = type(error).__name__
+            raise CheckpointError(f"{path} is no checkpoint of fit, or is damaged ({kind}): {advice}") from error
+        different = [name for name, value in self.settings.items() if settings.get(name, value) != value]
+        if different:
+            told = "; ".join(f"{name} was {settings[name]!r} and is now {self.settings[name]!r}" for name in different)
+            raise CheckpointError(f"{path} belongs to another training ({told}): {advice}")
+        try:
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            if self.scheduler is not None:
+                self.scheduler.load_state_dict(content["scheduler"])
+            self.scaler.load_state_dict(content["scaler"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit this network: {advice}") from error
+        for name, values in asdict(history).items():
+            setattr(self.history, name, values)
+
+
+def _train_epoch(
+    model: nn.Module,
+    dataset: Dataset[Any],
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    loss_function: Loss,
+    optimizer: torch.optim.Optimizer,
+    scheduler: LRScheduler | None,
+    precision: Precision,
+    history: History,
+) -> None:
+    """One pass over the data, added to the history. It is random by (seed, epoch) alone, so that a resume is exact."""
+    start = time.perf_counter()
+    model.train()
+    generator = torch.Generator().manual_seed((seed << 20) + history.epochs)
+    # Summed on the device and read once an epoch: reading it at each step would make a GPU wait.
+    total, count = torch.zeros((), device=device, dtype=torch.float64), 0
+    batches = _batches(dataset, batch_size, device, generator)
+    steps = math.ceil(_length(dataset, "dataset") / batch_size)
+    for noisy, target in tqdm(batches, total=steps, leave=False, unit="step", disable=not sys.stderr.isatty()):
+        optimizer.zero_grad(set_to_none=True)
+        with precision.autocast():
+            output = model(noisy)
+        batch_loss = loss_function(output.float(), target)
+        precision.scaler.scale(batch_loss).backward()
+        precision.scaler.step(optimizer)
+        precision.scaler.update()
+        if scheduler is not None:
+            scheduler.step()
+        total += batch_loss.detach() * len(noisy)
+        count += len(noisy)
+    mean_loss = float(total) / count
+    if not math.isfinite(mean_loss):
+        raise TrainingDiverged(
+            f"the loss became {mean_loss} in epoch {history.epochs + 1}; try a smaller learning rate, such as "
+            f"lr={optimizer.defaults['lr'] / 10:g}."
+        )
+    history.loss.append(mean_loss)
+    history.lr.append(float(optimizer.param_groups[0]["lr"]))
+    history.seconds.append(time.perf_counter() - start)
+
+
+def _validation_loss(
+    model: nn.Module, validation: Dataset[Any], batch_size: int, device: torch.device, loss_function: Loss
+) -> float:
+    total, count = 0.0, 0
+    for noisy, target in _batches(validation, batch_size, device, None):
+        total += float(loss_function(predict(model, noisy, batch_size=batch_size), target)) * len(noisy)
+        count += len(noisy)
+    return total / count
+
+
+def _batches(
+    dataset: Dataset[Any], size: int, device: torch.device, generator: torch.Generator | None
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """Batches on the device: straight from a tensor where the data set can, else through a `DataLoader`."""
+    if hasattr(dataset, "batches"):
+        return dataset.batches(size, device, generator=generator)  # type: ignore[no-any-return]
+    loader = DataLoader(dataset, batch_size=size, shuffle=generator is not None, generator=generator)
+    return ((noisy.to(device), target.to(device)) for noisy, target in loader)
+
+
+def _loss_function(loss: str | Loss) -> Loss:
+    if callable(loss):
+        return loss
+    return LOSSES[check_choice(loss, "loss", tuple(LOSSES))]
+
+
+def _scheduler(
+    schedule: str | Callable[[torch.optim.Optimizer, int], LRScheduler] | None,
+    optimizer: torch.optim.Optimizer,
+    lr: float,
+    steps: int,
+) -> LRScheduler | None:
+    if schedule is None:
+        return None
+    if callable(schedule):
+        return schedule(optimizer, steps)
+    if check_choice(schedule, "schedule", SCHEDULES) == "cosine":
+        return CosineAnnealingLR(optimizer, T_max=steps)
+    # One step more than is taken: the last scheduler.step() looks one ahead.
+    return OneCycleLR(optimizer, max_lr=lr, total_steps=steps + 1)
+
+
+def _length(dataset: Any, name: str) -> int:
+    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")) or isinstance(dataset, Tensor):
+        raise TypeError(
+            f"{name} must be a torch Dataset of pairs with a length, but is a {type(dataset).__name__}; "
+            "for example NoisyImages(mnist(), Blend(0.25))."
+        )
+    if not len(dataset):
+        raise ValueError(f"{name} is empty; pass at least one pair.")
+    return len(dataset)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module such as UNet(), but is a {type(model).__name__}.")
+    first = next(model.parameters(), None)
+    return first.device if first is not None else torch.device("cpu")
+
+
+def _progress_line(history: History, epochs: int) -> str:
+    done, line = history.epochs, f"epoch {history.epochs:>2} of {epochs}   loss {history.loss[-1]:.5f}"
+    if history.validation:
+        line += f"   validation {history.validation[-1]:.5f}"
+    left = (epochs - done) * sum(history.seconds) / done
+    return line + f"   {history.seconds[-1]:.1f} s" + (f"   about {left / 60:.1f} min left" if left > 30 else "")

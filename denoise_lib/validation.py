@@ -1,0 +1,145 @@
+"""One clear sentence for bad input: what was wrong, what is expected, an example.
+
+Every public function checks its arguments here, so that a slip ends in a `TypeError` or a `ValueError` that a
+student understands, and not in a stack of torch internals.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+
+def check_images(
+    image: object,
+    name: str = "image",
+    *,
+    value_range: tuple[float, float] | None = (0.0, 1.0),
+    channels: int | None = None,
+    min_dim: int = 2,
+) -> Tensor:
+    """Return `image` if it is a finite float tensor whose last two axes are height and width.
+
+    Args:
+        image: what the caller passed.
+        name: the argument's name, for the message.
+        value_range: least and greatest value allowed; None allows every finite value.
+        channels: where given, `image` must be a batch (N, channels, H, W).
+        min_dim: least number of axes, 2 for (H, W).
+
+    Raises:
+        TypeError: no tensor, or not of a floating-point dtype.
+        ValueError: empty, too few axes, wrong number of channels, NaN or infinity, or a value outside the range.
+    """
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"{name} must be a torch.Tensor, but is {_kind(image)}; for example torch.rand(8, 1, 28, 28), "
+            "or torch.from_numpy(array) for a NumPy array."
+        )
+    if not image.is_floating_point():
+        raise TypeError(
+            f"{name} must be a float tensor with values in [0, 1], but its dtype is {image.dtype}; "
+            "for 8-bit images write image.float() / 255."
+        )
+    if channels is not None:
+        if image.dim() != 4 or image.shape[1] != channels:
+            raise ValueError(
+                f"{name} must have the shape (N, {channels}, H, W), but has {tuple(image.shape)}; "
+                f"for example torch.rand(8, {channels}, 28, 28)."
+            )
+    elif image.dim() < min_dim:
+        wanted = "(N, C, H, W)" if min_dim == 4 else "(H, W), (C, H, W) or (N, C, H, W)"
+        raise ValueError(f"{name} must have the shape {wanted}, but has {tuple(image.shape)}.")
+    if image.numel() == 0:
+        raise ValueError(f"{name} is empty: its shape is {tuple(image.shape)}; pass at least one image.")
+    low, high = (bound.item() for bound in image.detach().aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{name} contains NaN or infinity; every pixel must be a finite number.")
+    if value_range is not None and (low < value_range[0] or high > value_range[1]):
+        hint = " (divide 8-bit values by 255)" if high > 1.5 and value_range[1] == 1.0 else ""
+        raise ValueError(
+            f"{name} must lie in [{value_range[0]:g}, {value_range[1]:g}], "
+            f"but its values span {low:.4g} to {high:.4g}{hint}."
+        )
+    return image
+
+
+def check_same_shape(a: Tensor, b: Tensor, name_a: str, name_b: str) -> None:
+    """Raise `ValueError` unless both tensors have one shape: broadcasting would hide a mistake in a metric."""
+    if a.shape != b.shape:
+        raise ValueError(f"{name_a} and {name_b} must have the same shape, but have {tuple(a.shape)} and {tuple(b.shape)}.")
+    if a.device != b.device:
+        raise ValueError(f"{name_a} is on {a.device} and {name_b} on {b.device}; move one with .to({str(a.device)!r}).")
+
+
+def check_number(
+    value: object, name: str, low: float, high: float = math.inf, *, open_low: bool = False, example: object = None
+) -> float:
+    """Return `value` as a float if it is a real number in [low, high], or in (low, high] with `open_low`."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, but is {_kind(value)}{_example(name, example)}.")
+    number = float(value)
+    if not math.isfinite(number) or number > high or number < low or (open_low and number == low):
+        if high == math.inf:
+            wanted = f"greater than {low:g}" if open_low else f"at least {low:g}"
+        else:
+            wanted = f"in {'(' if open_low else '['}{low:g}, {high:g}]"
+        raise ValueError(f"{name} must be {wanted}, but is {number:g}{_example(name, example)}.")
+    return number
+
+
+def check_count(value: object, name: str, low: int = 1, *, example: object = None) -> int:
+    """Return `value` as an int if it is a whole number of at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, but is {_kind(value)}{_example(name, example)}.")
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}, but is {value}{_example(name, example)}.")
+    return value
+
+
+def check_choice(value: object, name: str, choices: tuple[str, ...]) -> str:
+    """Return `value` if it is one of the words in `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, but is {value!r}.")
+    return str(value)
+
+
+def check_generator(generator: object, device: torch.device) -> torch.Generator | None:
+    """Return `generator` if it is None or a `torch.Generator` that draws on `device`."""
+    if generator is None:
+        return None
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator must be a torch.Generator or None, but is {_kind(generator)}; "
+            "for example torch.Generator().manual_seed(0)."
+        )
+    if generator.device.type != device.type:
+        raise ValueError(
+            f"generator draws on {generator.device.type}, but the image is on {device.type}; "
+            f"write torch.Generator({device.type!r}).manual_seed(0)."
+        )
+    return generator
+
+
+def check_path(path: object, name: str = "path") -> str:
+    """Return `path` as a string if it is a str or a path object, and not empty."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path such as 'run/unet.pt', but is {_kind(path)}.")
+    text = os.fspath(path)
+    if not text:
+        raise ValueError(f"{name} is empty; pass a path such as 'run/unet.pt'.")
+    return str(text)
+
+
+def _kind(value: object) -> str:
+    """'the str 'abc'' for short values, 'a DataLoader' for others."""
+    text = repr(value) if isinstance(value, (str, bool, int, float, type(None))) else ""
+    return f"the {type(value).__name__} {text}" if text and len(text) < 40 else f"a {type(value).__name__}"
+
+
+def _example(name: str, example: object) -> str:
+    return "" if example is None else f"; for example {name}={example!r}"
