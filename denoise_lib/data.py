@@ -9,12 +9,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 from typing import Literal, overload
+from urllib.request import Request, urlopen
 
 import numpy as np
 import torch
@@ -22,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from .noise import Noise
-from .validation import check_choice, check_count, check_images
+from .validation import check_choice, check_count, check_generator, check_images
 
 SMALL_TEST_PER_DIGIT = 100
 Download = Callable[[str, Path, str], None]
@@ -122,12 +126,12 @@ class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
     def noise(self, noise: Noise) -> None:
         if not isinstance(noise, Noise):
             raise TypeError(f"noise must be a noise model such as Blend(0.25), but is a {type(noise).__name__}.")
-        self._noise = noise
-        self._fixed: Tensor | None = None
+        fixed: Tensor | None = None
         if not self.fresh:
             # Drawn on the CPU, so that one seed gives the same noisy images on every device.
             generator = torch.Generator().manual_seed(self.seed)
-            self._fixed = noise(as_float_images(self._images).cpu(), generator).to(self._images.device)
+            fixed = noise(as_float_images(self._images).cpu(), generator).to(self._images.device)
+        self._noise, self._fixed = noise, fixed  # both or, where the noise does not fit the images, neither
 
     def __len__(self) -> int:
         return len(self._images)
@@ -153,6 +157,7 @@ class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
             generator: a CPU generator that shuffles the images and seeds fresh noise. None serves them in order.
         """
         check_count(size, "size", example=128)
+        check_generator(generator, torch.device("cpu"))
         device = torch.device(device) if device is not None else self._images.device
         images = self._images.to(device)
         fixed = self._fixed.to(device) if self._fixed is not None else None
@@ -196,6 +201,10 @@ def data_folder() -> Path:
     """Where downloads are kept: the folder DENOISE_DATA, or `~/.cache/denoise_lib` (XDG_CACHE_HOME is honoured)."""
     if os.environ.get("DENOISE_DATA"):
         return Path(os.environ["DENOISE_DATA"])
+    return _cache_folder()
+
+
+def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "denoise_lib"
 
 
@@ -227,17 +236,20 @@ def _full_mnist(split: str, root: str | os.PathLike[str] | None) -> tuple[Tensor
 
 def _find_or_download(name: str, md5: str, root: str | os.PathLike[str] | None, mirrors: list[str]) -> Path:
     """The path of a file whose checksum is right: from `root`, DENOISE_DATA or the cache, else from a mirror."""
-    home = Path(root) if root is not None else data_folder()
-    path = home / "MNIST" / "raw" / name
-    if path.exists():
-        if _md5(path) != md5:
-            raise DataError(f"{path} is damaged (its checksum is wrong): delete it, and it will be downloaded again.")
-        return path
-    download_file([mirror + name for mirror in mirrors], path, md5)
-    return path
+    homes = [Path(root)] if root is not None else [data_folder(), _cache_folder()]
+    paths = [home / "MNIST" / "raw" / name for home in homes]
+    for path in paths:
+        if path.exists():
+            if _md5(path) != md5:
+                raise DataError(f"{path} is damaged (its checksum is wrong): delete it, and it will be downloaded again.")
+            return path
+    download_file([mirror + name for mirror in mirrors], paths[0], md5)
+    return paths[0]
 
 
-def download_file(urls: list[str], path: Path, md5: str, *, attempts: int = 3, pause: float = 1.0) -> None:
+def download_file(
+    urls: list[str], path: Path, md5: str, *, attempts: int = 3, pause: float = 1.0, timeout: float = 30.0
+) -> None:
     """Download a file from the first of several mirrors that serves it rightly, and only then give it its name.
 
     Args:
@@ -246,12 +258,11 @@ def download_file(urls: list[str], path: Path, md5: str, *, attempts: int = 3, p
         md5: checksum in hex; what does not match is thrown away.
         attempts: rounds over all mirrors.
         pause: seconds before the second round, doubled for each further one.
+        timeout: seconds of silence after which a mirror is given up.
 
     Raises:
         DataError: no mirror served the file; nothing was left behind.
     """
-    from torchvision.datasets.utils import download_url
-
     problem: Exception | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -265,16 +276,24 @@ def download_file(urls: list[str], path: Path, md5: str, *, attempts: int = 3, p
                 time.sleep(pause * 2 ** (attempt - 1))
             for url in urls:
                 try:
-                    download_url(url, folder, path.name, md5)
+                    _fetch(url, Path(folder) / path.name, md5, timeout)
                     os.replace(Path(folder) / path.name, path)
                     return
-                except (OSError, RuntimeError, ValueError) as error:
+                except (OSError, ValueError, HTTPException) as error:
                     problem = error
-                    (Path(folder) / path.name).unlink(missing_ok=True)
     raise DataError(
-        f"could not download {path.name} from {len(urls)} mirror(s) in {attempts} attempts ({problem}). "
-        f"Work offline with mnist(size='small'), or put the file into {path.parent}."
+        f"could not download {path.name} from {len(urls)} mirror(s) in {attempts} attempts ({str(problem).strip()}); "
+        f"work offline with mnist(size='small'), or put the file into {path.parent}."
     )
+
+
+def _fetch(url: str, path: Path, md5: str, timeout: float) -> None:
+    """One download. Unlike torchvision's, it has a timeout: on a bad line, a server may fall silent for ever."""
+    request = Request(url, headers={"User-Agent": "denoise_lib"})
+    with urlopen(request, timeout=timeout) as response, path.open("wb") as file:
+        shutil.copyfileobj(response, file)
+    if _md5(path) != md5:
+        raise ValueError("what came has a wrong checksum")
 
 
 def _md5(path: Path) -> str:
@@ -286,7 +305,7 @@ def _read_idx(path: Path) -> np.ndarray:
     """A gzipped IDX file of unsigned bytes: two zero bytes, 8, the number of axes, their sizes, the values."""
     try:
         content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is no gzip file ({error}): delete it, and it will be downloaded again.") from error
     axes = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
     shape = np.frombuffer(content, ">u4", count=axes, offset=4) if len(content) >= 4 + 4 * axes else np.zeros(0)

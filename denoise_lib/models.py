@@ -60,6 +60,10 @@ class UNet(nn.Module):
         out: Tensor = self.output(e)  # (N, 1, H, W)
         return out
 
+    def extra_repr(self) -> str:
+        """What `print` adds to the layers, and a checkpoint compares: skips or not, the weights have the same shapes."""
+        return f"skips={self.skips}"
+
 
 class Autoencoder(nn.Module):
     """The autoencoder of Casey and Racape: 104,521 parameters, the U-Net's layers without its skips.

@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,12 @@ def fit(
     check_number(lr, "lr", 0, open_low=True, example=1e-3)
     check_count(batch_size, "batch_size", example=128)
     check_count(seed, "seed", 0, example=0)
+    if amp is not None and not isinstance(amp, bool):
+        raise TypeError(f"amp must be True, False or None, but is {amp!r}.")
     loss_function = _loss_function(loss)
     size = _length(dataset, "dataset")
+    if validation is not None:
+        _length(validation, "validation")
     device = default_device(device)
     precision = Precision(device, amp)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -148,7 +152,9 @@ def fit(
     scheduler = _scheduler(schedule, optimizer, lr, total_steps)
     history = History()
     settings = {
-        "network": type(model).__name__, "pairs": size, "lr": lr, "batch_size": batch_size, "seed": seed,
+        "network": type(model).__name__, "arguments": model.extra_repr(), "pairs": size,
+        "noise": repr(getattr(dataset, "noise", None)), "fresh": getattr(dataset, "fresh", None),
+        "lr": lr, "batch_size": batch_size, "seed": seed,
         "loss": loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__name__),
         "schedule": schedule if isinstance(schedule, str | None) else "callable",
         # A schedule is laid out over all epochs; without one, a training may be prolonged.
@@ -214,6 +220,7 @@ def evaluate(model: nn.Module, noisy: Tensor, clean: Tensor, *, batch_size: int 
     check_images(noisy, "noisy", value_range=None, min_dim=4)
     check_images(clean, "clean", min_dim=4)
     check_same_shape(noisy, clean, "noisy", "clean")
+    check_count(batch_size, "batch_size", example=500)
     device = _device_of(model)
     batches = [part.to(device) for part in noisy.split(batch_size)]
     was_training = model.training
@@ -306,10 +313,6 @@ class TrainingState:
                 os.fsync(file.fileno())
             os.replace(scratch, path)
         except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
-            try:
-                scratch.unlink(missing_ok=True)
-            except OSError:
-                pass
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "disk full or not writable"
             warnings.warn(
                 f"could not write the checkpoint {path} after epoch {self.history.epochs} ({reason}): training goes on, "
@@ -317,6 +320,9 @@ class TrainingState:
                 RuntimeWarning,
                 stacklevel=3,
             )
+        finally:  # a failure or Ctrl-C leaves no half-written file
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
 
     def load(self, path: Path, device: torch.device) -> None:
         """Take everything from a file; raise `CheckpointError` where it is damaged or from another training."""
@@ -324,7 +330,7 @@ class TrainingState:
         try:
             # weights_only: tensors and plain containers; a checkpoint cannot run code.
             content = torch.load(path, map_location=device, weights_only=True)
-            settings, history = content["settings"], History(**content["history"])
+            settings, history = dict(content["settings"]), History(**content["history"])
         except Exception as error:
             kind = type(error).__name__
             raise CheckpointError(f"{path} is no checkpoint of fit, or is damaged ({kind}): {advice}") from error
@@ -372,6 +378,7 @@ def _train_epoch(
         precision.scaler.scale(batch_loss).backward()
         precision.scaler.step(optimizer)
         precision.scaler.update()
+        rate = float(optimizer.param_groups[0]["lr"])
         if scheduler is not None:
             scheduler.step()
         total += batch_loss.detach() * len(noisy)
@@ -383,7 +390,7 @@ def _train_epoch(
             f"lr={optimizer.defaults['lr'] / 10:g}."
         )
     history.loss.append(mean_loss)
-    history.lr.append(float(optimizer.param_groups[0]["lr"]))
+    history.lr.append(rate)
     history.seconds.append(time.perf_counter() - start)
 
 

@@ -30,7 +30,8 @@ class WeightsError(RuntimeError):
 
 def available_weights() -> list[str]:
     """Names that `load_pretrained` takes, such as 'unet-moderate'."""
-    return sorted(Path(entry.name).stem for entry in _folder().iterdir() if entry.name.endswith(".safetensors"))
+    entries = _folder().iterdir() if _folder().is_dir() else ()
+    return sorted(Path(entry.name).stem for entry in entries if entry.name.endswith(".safetensors"))
 
 
 def weights_card(name: str) -> dict[str, Any]:
@@ -79,7 +80,8 @@ def read_weights(content: bytes, card: dict[str, Any]) -> nn.Module:
     if card.get("network") not in NETWORKS:
         raise WeightsError(f"the card names the network {card.get('network')!r}; known are {', '.join(NETWORKS)}.")
     try:
-        model = NETWORKS[card["network"]](**card.get("arguments", {}))
+        with torch.random.fork_rng(devices=[]):  # the initial weights, drawn for nothing, leave the global generator as it was
+            model = NETWORKS[card["network"]](**card.get("arguments", {}))
         model.load_state_dict(load(content))
     except Exception as error:
         raise WeightsError(f"the weights do not fit the network {card['network']} ({type(error).__name__}).") from error

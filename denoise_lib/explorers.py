@@ -1,0 +1,222 @@
+"""The sliders: a thin layer of widgets over pure functions.
+
+Each explorer shows what a function `render_...(mu, ...)` returns, a uint8 picture and a line of numbers. The noise is drawn
+from one seed, so that moving the slider changes its level and nothing else, and coming back to a level gives the same picture.
+Under each slider a notebook shows its filmstrip, the same function at six levels: it is what GitHub, a PDF and paper show.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .data import as_float_images, mnist
+from .figures import panel, picture, png, residual, tile
+from .metrics import mse, psnr, ssim
+from .noise import MODERATE, Blend, add_noise
+from .training import predict
+from .validation import check_choice, check_count, check_number
+from .weights import load_pretrained
+
+if TYPE_CHECKING:
+    import ipywidgets
+    from IPython.display import Image as DisplayedImage
+
+FILMSTRIP_LEVELS = (0.0, 0.1, 0.25, 0.4, 0.6, 0.8)
+MODEL_CHOICES = ("nearest level", "blind")
+TRAINED_LEVELS = {"mild": 0.10, "moderate": 0.25, "severe": 0.40}
+Rendered = tuple[np.ndarray, str]
+
+
+def example_digits(count: int = 24) -> Tensor:
+    """Test digits to look at, 0, 1, ..., 9, 0, 1, ...: float32 (count, 1, 28, 28)."""
+    return as_float_images(mnist("test", "small")[: check_count(count, "count", example=24)])
+
+
+def noisy_copy(images: Tensor, mu: float, seed: int = 0, *, clip: bool = True) -> Tensor:
+    """The images at level mu; one seed draws the same noise N at every level."""
+    return add_noise(images, mu, generator=torch.Generator(images.device).manual_seed(seed), clip=clip)
+
+
+def render_noise(mu: float, images: Tensor, seed: int = 0, *, scale: int = 2) -> Rendered:
+    """Noisy digits, and their error beside what theory expects.
+
+    Args:
+        mu: level of the blend, in [0, 1].
+        images: clean, float (N, C, H, W).
+        seed: of the noise.
+        scale: size of a pixel.
+
+    Returns:
+        (uint8 picture, one line of numbers).
+    """
+    noisy = noisy_copy(images, mu, seed)
+    theory = Blend(mu).expected_mse(images)
+    numbers = (
+        f"mu {mu:.2f}   MSE {mse(noisy, images):.4f} (theory {theory:.4f})   "
+        f"PSNR {psnr(noisy, images):.1f} dB   SSIM {ssim(noisy, images):.2f}"
+    )
+    return tile(noisy, 8, scale=scale), numbers
+
+
+def render_denoised(mu: float, images: Tensor, models: dict[str, nn.Module], seed: int = 0, *, scale: int = 2) -> Rendered:
+    """Noisy digits, each model's output, the clean digits, and the first model's error in red and blue.
+
+    Args:
+        mu: level of the blend, in [0, 1].
+        images: clean, float (N, 1, H, W).
+        models: name -> denoiser.
+        seed: of the noise.
+        scale: size of a pixel.
+
+    Returns:
+        (uint8 picture, one line of numbers).
+    """
+    noisy = noisy_copy(images, mu, seed)
+    outputs = {name: predict(model, noisy).clamp(0, 1) for name, model in models.items()}
+    scores = "   ".join(f"{name} {psnr(output, images):.1f} dB" for name, output in outputs.items())
+    first_name, first_output = next(iter(outputs.items()))
+    pictures = [tile(batch, 6, scale=scale) for batch in (noisy, *outputs.values(), images)]
+    pictures.append(residual(first_output - images, 6, scale=scale))
+    titles = [f"noisy, mu {mu:.2f}", *outputs, "clean", f"{first_name} - clean"]
+    return panel(pictures, titles, columns=3), f"mu {mu:.2f}   PSNR: noisy {psnr(noisy, images):.1f} dB   {scores}"
+
+
+def models_for(mu: float, choice: str = "nearest level") -> dict[str, nn.Module]:
+    """The shipped networks for a level: those trained at the nearest level, or the U-Net that was trained on all levels."""
+    check_number(mu, "mu", 0, 1, example=MODERATE)
+    if check_choice(choice, "choice", MODEL_CHOICES) == "blind":
+        return {"U-Net (blind)": load_pretrained("unet-blind")}
+    level = min(TRAINED_LEVELS, key=lambda name: abs(TRAINED_LEVELS[name] - mu))
+    return {"U-Net": load_pretrained(f"unet-{level}"), "autoencoder": load_pretrained(f"autoencoder-{level}")}
+
+
+def filmstrip(render: Callable[[float], Rendered], levels: tuple[float, ...] = FILMSTRIP_LEVELS) -> DisplayedImage:
+    """What a slider shows, at a few levels, as one still picture whose alt text has the numbers: a cell's own output.
+
+    A widget's picture is not stored in a notebook; this one is, and so GitHub, a PDF and paper show it.
+    """
+    rendered = [render(level) for level in levels]
+    strip = panel([pixels for pixels, _ in rendered], [f"mu {level:.2f}" for level in levels], columns=3)
+    return picture(strip, "What the slider shows at six levels. " + "; ".join(numbers for _, numbers in rendered))
+
+
+def noise_filmstrip(images: Tensor | None = None, *, seed: int = 0) -> DisplayedImage:
+    """The filmstrip of `noise_explorer`: eight digits at six levels."""
+    digits = example_digits(8) if images is None else images
+    return filmstrip(lambda level: render_noise(level, digits, seed))
+
+
+def denoise_filmstrip(images: Tensor | None = None, *, seed: int = 0) -> DisplayedImage:
+    """The filmstrip of `denoise_explorer`: eight noisy digits above what the U-Net of the nearest level makes of them."""
+    digits = example_digits(8) if images is None else images
+
+    def render(level: float) -> Rendered:
+        noisy = noisy_copy(digits, level, seed)
+        output = predict(models_for(level)["U-Net"], noisy).clamp(0, 1)
+        numbers = f"mu {level:.2f}: PSNR noisy {psnr(noisy, digits):.1f} dB, U-Net {psnr(output, digits):.1f} dB"
+        return tile(torch.cat([noisy, output]), len(digits)), numbers
+
+    return filmstrip(render)
+
+
+def noise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed: int = 0) -> ipywidgets.VBox:
+    """A slider over mu above noisy digits and their live numbers.
+
+    Args:
+        images: clean, float (N, 1, H, W) in [0, 1]; by default 24 test digits.
+        mu: where the slider starts.
+        seed: of the noise.
+    """
+    digits = example_digits() if images is None else images
+    return _explorer(lambda level: render_noise(level, digits, seed), mu)
+
+
+def denoise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed: int = 0) -> ipywidgets.VBox:
+    """A slider over mu above noisy, denoised and clean digits; a menu chooses networks by level or the blind one.
+
+    Args:
+        images: clean, float (N, 1, H, W) in [0, 1]; by default 24 test digits.
+        mu: where the slider starts.
+        seed: of the noise.
+    """
+    import ipywidgets
+
+    digits = example_digits() if images is None else images
+    networks = {(choice, level): models_for(level, choice) for choice in MODEL_CHOICES for level in TRAINED_LEVELS.values()}
+    menu = ipywidgets.Dropdown(options=MODEL_CHOICES, description="networks")
+
+    def render(level: float) -> Rendered:
+        nearest = min(TRAINED_LEVELS.values(), key=lambda trained: abs(trained - level))
+        return render_denoised(level, digits, networks[menu.value, nearest], seed)
+
+    box = _explorer(render, mu)
+    menu.observe(lambda _: box.redraw(), names="value")
+    box.children = (menu, *box.children)
+    box.menu = menu
+    return box
+
+
+def guess_the_mu(images: Tensor | None = None, *, seed: int = 0) -> ipywidgets.VBox:
+    """A game: eight digits at a hidden level, a slider for the guess, and a button that tells how far off it is.
+
+    Args:
+        images: clean, float (N, 1, H, W) in [0, 1]; by default 24 test digits, eight of which are drawn for each round.
+        seed: of the rounds.
+    """
+    import ipywidgets
+
+    digits = example_digits() if images is None else images
+    source = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+    errors: list[float] = []
+    slider = ipywidgets.FloatSlider(value=0.3, min=0, max=0.6, step=0.01, description="my guess", readout_format=".2f")
+    button = ipywidgets.Button(description="Guess", tooltip="Compare my guess with the hidden mu, and draw a new one")
+    image, verdict = ipywidgets.Image(format="png"), ipywidgets.HTML("Which mu is it?")
+    hidden = 0.0
+
+    def next_round() -> None:
+        nonlocal hidden
+        hidden = round(0.05 + 0.5 * float(torch.rand((), generator=source)), 2)
+        chosen = digits[torch.randperm(len(digits), generator=source)[:8]]
+        image.value = png(tile(add_noise(chosen, hidden, generator=source), 8, scale=3))
+
+    def guess(*_: object) -> None:
+        errors.append(abs(slider.value - hidden))
+        verdict.value = (
+            f"It was {hidden:.2f}; you said {slider.value:.2f}. Round {len(errors)}, "
+            f"off by {sum(errors) / len(errors):.3f} on average. The next one:"
+        )
+        next_round()
+
+    next_round()
+    button.on_click(guess)
+    box = ipywidgets.VBox([verdict, image, ipywidgets.HBox([slider, button])])
+    box.slider, box.button, box.image, box.verdict = slider, button, image, verdict
+    return box
+
+
+def _explorer(render: Callable[[float], Rendered], mu: float) -> ipywidgets.VBox:
+    """Slider, numbers and picture in a box; the parts are its attributes `slider`, `numbers`, `image`."""
+    import ipywidgets
+
+    slider = ipywidgets.FloatSlider(
+        value=check_number(mu, "mu", 0, 1, example=MODERATE), min=0, max=1, step=0.01, description="mu", readout_format=".2f"
+    )
+    slider.layout.width = "420px"
+    image, numbers = ipywidgets.Image(format="png"), ipywidgets.HTML()
+
+    def redraw(*_: object) -> None:
+        pixels, text = render(slider.value)
+        image.value = png(pixels)
+        numbers.value = f"<pre role='status' style='margin: 4px 0'>{html.escape(text)}</pre>"
+
+    redraw()
+    slider.observe(redraw, names="value")
+    box = ipywidgets.VBox([slider, numbers, image])
+    box.slider, box.image, box.numbers, box.redraw = slider, image, numbers, redraw
+    return box

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from denoise_lib.explorers import (
+    denoise_explorer,
+    denoise_filmstrip,
+    example_digits,
+    guess_the_mu,
+    models_for,
+    noise_explorer,
+    noise_filmstrip,
+    noisy_copy,
+    render_denoised,
+    render_noise,
+)
+from denoise_lib.figures import tile
+from denoise_lib.metrics import mse, psnr
+from denoise_lib.noise import Blend
+
+
+def test_noisy_copy_changes_the_level_alone() -> None:
+    digits = example_digits(8)
+    low, high = (noisy_copy(digits, mu, clip=False) for mu in (0.1, 0.4))
+    noise_low, noise_high = (low - 0.9 * digits) / 0.1, (high - 0.6 * digits) / 0.4
+    torch.testing.assert_close(noise_low, noise_high, atol=1e-4, rtol=0)
+
+
+def test_render_noise_shows_and_says_the_same() -> None:
+    digits = example_digits(16)
+    pixels, numbers = render_noise(0.25, digits, seed=3, scale=1)
+    noisy = noisy_copy(digits, 0.25, 3)
+    np.testing.assert_array_equal(pixels, tile(noisy, 8))
+    assert f"MSE {mse(noisy, digits):.4f} (theory {Blend(0.25).expected_mse(digits):.4f})" in numbers
+    assert f"PSNR {psnr(noisy, digits):.1f} dB" in numbers
+
+
+def test_render_at_mu_zero_is_the_clean_picture() -> None:
+    digits = example_digits(8)
+    pixels, numbers = render_noise(0.0, digits, scale=1)
+    np.testing.assert_array_equal(pixels, tile(digits, 8))
+    assert "PSNR inf dB" in numbers
+
+
+def test_render_denoised_with_a_known_model() -> None:
+    digits = example_digits(6)
+    pixels, numbers = render_denoised(0.25, digits, {"nothing": nn.Identity()}, scale=1)
+    noisy = noisy_copy(digits, 0.25)
+    assert f"noisy {psnr(noisy, digits):.1f} dB   nothing {psnr(noisy, digits):.1f} dB" in numbers
+    assert pixels.dtype == np.uint8 and pixels.ndim == 3
+
+
+def test_models_for_the_nearest_level() -> None:
+    noisy = noisy_copy(example_digits(20), 0.38)
+    from denoise_lib.weights import load_pretrained
+
+    chosen = models_for(0.38)
+    assert list(chosen) == ["U-Net", "autoencoder"]
+    with torch.inference_mode():
+        assert torch.equal(chosen["U-Net"](noisy), load_pretrained("unet-severe")(noisy))
+    assert list(models_for(0.38, "blind")) == ["U-Net (blind)"]
+    with pytest.raises(ValueError, match="choice"):
+        models_for(0.3, "best")
+    with pytest.raises(ValueError, match="mu"):
+        models_for(1.3)
+
+
+@pytest.mark.parametrize("make", [noise_explorer, denoise_explorer])
+def test_slider_redraws_and_comes_back_to_the_same_bytes(make) -> None:  # type: ignore[no-untyped-def]
+    box = make(example_digits(8))
+    first = box.image.value
+    Image.open(io.BytesIO(first)).verify()
+    box.slider.value = 0.6
+    second, numbers = box.image.value, box.numbers.value
+    assert second != first and "mu 0.60" in numbers
+    box.slider.value = 0.25
+    assert box.image.value == first
+    assert box.slider.step == pytest.approx(0.01) and box.slider.description == "mu"
+
+
+def test_denoise_explorer_menu_switches_to_the_blind_network() -> None:
+    box = denoise_explorer(example_digits(8))
+    assert "autoencoder" in box.numbers.value
+    box.menu.value = "blind"
+    assert "U-Net (blind)" in box.numbers.value and "autoencoder" not in box.numbers.value
+
+
+@pytest.mark.parametrize("make", [noise_explorer, denoise_explorer])
+def test_explorer_refuses_a_bad_level(make) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="mu"):
+        make(mu=1.5)
+
+
+@pytest.mark.parametrize("make", [noise_filmstrip, denoise_filmstrip])
+def test_filmstrip_tells_six_levels_in_its_alt_text(make) -> None:  # type: ignore[no-untyped-def]
+    _, metadata = make()._repr_mimebundle_()
+    alt = metadata["image/png"]["alt"]
+    assert re.findall(r"mu (0\.\d\d)", alt) == ["0.00", "0.10", "0.25", "0.40", "0.60", "0.80"]
+    assert alt.count("PSNR") == 6
+
+
+def test_guess_the_mu_measures_the_guess() -> None:
+    box = guess_the_mu(seed=5)
+    first = box.image.value
+    box.slider.value = 0.2
+    box.button.click()
+    hidden, guess, error = (float(x) for x in re.findall(r"\d\.\d+", box.verdict.value))
+    assert 0.05 <= hidden <= 0.55 and guess == 0.2
+    assert error == pytest.approx(abs(hidden - guess), abs=1e-6)
+    assert box.image.value != first
+    assert "Round 1" in box.verdict.value

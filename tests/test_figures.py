@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import builtins
+import io
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, png, residual, tile
+from denoise_lib.training import History
+
+pytest.importorskip("matplotlib").use("Agg")
+
+
+def test_tile_places_every_image_unscaled() -> None:
+    images = torch.rand(5, 1, 4, 6)
+    sheet = tile(images, 3, pad=1)
+    assert sheet.shape == (2 * 5 - 1, 3 * 7 - 1) and sheet.dtype == np.uint8
+    for index in range(5):
+        top, left = index // 3 * 5, index % 3 * 7
+        expected = (images[index, 0] * 255).round().numpy().astype(np.uint8)
+        np.testing.assert_array_equal(sheet[top : top + 4, left : left + 6], expected)
+    assert (sheet[5:, 14:] == 255).all()  # the place of the missing sixth image stays white
+
+
+def test_tile_does_not_stretch_the_contrast() -> None:
+    faint = torch.full((1, 1, 2, 2), 0.2)
+    faint[0, 0, 0, 0] = 0.3
+    assert set(np.unique(tile(faint))) == {51, 76}
+    assert set(np.unique(tile(torch.tensor([[[[-5.0, 7.0]]]])))) == {0, 255}
+
+
+@given(count=st.integers(1, 9), columns=st.integers(1, 4), pad=st.integers(0, 3), scale=st.integers(1, 3), gray=st.booleans())
+def test_tile_shape(count: int, columns: int, pad: int, scale: int, gray: bool) -> None:
+    sheet = tile(torch.zeros(count, 1 if gray else 3, 5, 7), columns, pad=pad, scale=scale)
+    rows = -(-count // columns)
+    height, width = scale * (rows * (5 + pad) - pad), scale * (columns * (7 + pad) - pad)
+    assert sheet.shape == ((height, width) if gray else (height, width, 3))
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "error"),
+    [
+        (torch.zeros(2, 28, 28), {}, ValueError),
+        (torch.zeros(1, 2, 4, 4), {}, ValueError),
+        (torch.full((1, 1, 4, 4), torch.nan), {}, ValueError),
+        (torch.zeros(1, 1, 4, 4, dtype=torch.uint8), {}, TypeError),
+        (np.zeros((1, 1, 4, 4)), {}, TypeError),
+        (torch.zeros(1, 1, 4, 4), {"columns": 0}, ValueError),
+        (torch.zeros(1, 1, 4, 4), {"scale": 0}, ValueError),
+        (torch.zeros(1, 1, 4, 4), {"pad": -1}, ValueError),
+        (torch.zeros(1, 1, 4, 4), {"columns": 1.5}, TypeError),
+    ],
+)
+def test_tile_bad_input(images: torch.Tensor, options: dict[str, int], error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        tile(images, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_residual_is_symmetric_around_white() -> None:
+    signed = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0]).view(1, 1, 1, 5)
+    colours = residual(signed)[0]
+    assert colours.tolist() == [[0, 0, 255], [128, 128, 255], [255, 255, 255], [255, 128, 128], [255, 0, 0]]
+    mirrored = residual(-signed)[0]
+    np.testing.assert_array_equal(colours[:, ::-1], mirrored)  # red and blue change places
+
+
+def test_panel_keeps_the_pixels_and_adds_titles() -> None:
+    gray = np.full((10, 300), 7, np.uint8)
+    colour = np.full((12, 300, 3), (9, 8, 7), np.uint8)
+    sheet = panel([gray, colour], ["one", "two"], columns=1)
+    line, gap = 20, 12  # of the title, and between the cells
+    assert (sheet[line : line + 10] == 7).all()
+    top = line + 12 + gap + line
+    assert (sheet[top : top + 12] == (9, 8, 7)).all()
+    assert (sheet[:20] < 128).any(), "the title is drawn in black"
+
+
+def test_panel_needs_a_title_a_picture() -> None:
+    with pytest.raises(ValueError, match="one title a picture"):
+        panel([np.zeros((2, 2), np.uint8)], [])
+
+
+def test_png_roundtrip() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(pixels)))), pixels)
+    assert png(pixels) == png(pixels)
+    with pytest.raises(TypeError, match="uint8"):
+        png(pixels / 255)
+
+
+def test_picture_carries_its_alt_text() -> None:
+    alt = "A gray square, three pixels wide"
+    shown = picture(np.full((3, 3), 99, np.uint8), alt)
+    data, metadata = shown._repr_mimebundle_()
+    assert metadata["image/png"]["alt"] == alt and "image/png" in data
+    with pytest.raises(ValueError, match="alt"):
+        picture(np.zeros((2, 2), np.uint8), "digits")
+
+
+def test_picture_closes_the_figure() -> None:
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    picture(learning_curves({"U-Net": History(loss=[1.0, 0.1], validation=[0.9, 0.2])}), "Two falling curves, one dashed")
+    assert plt.get_fignums() == before
+
+
+def test_learning_curves_show_the_history() -> None:
+    figure = learning_curves({"U-Net": History(loss=[1.0, 0.1], validation=[0.9, 0.2]), "other": History(loss=[3.0])})
+    lines = {str(line.get_label()): list(line.get_ydata()) for line in figure.axes[0].lines}
+    assert lines == {"U-Net, training": [1.0, 0.1], "U-Net, validation": [0.9, 0.2], "other, training": [3.0]}
+
+
+def test_heat_map_prints_each_number() -> None:
+    values = np.array([[0.001, 0.02], [0.3, 4.0]])
+    figure = heat_map(values, ["a", "b"], ["c", "d"], xlabel="x", ylabel="y", title="t")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.001", "0.02", "0.3", "4"]
+    with pytest.raises(ValueError, match="shape"):
+        heat_map(values, ["a"], ["c", "d"], xlabel="x", ylabel="y", title="t")
+
+
+def test_paper_show_stretches_the_contrast_and_leaves_no_trace() -> None:
+    """torch-snippets writes into builtins and changes how tensors print; neither may outlive the import."""
+    pytest.importorskip("torch_snippets", reason="torch-snippets (extra: snippets) is not installed")
+    for name in [name for name in sys.modules if name.startswith("torch_snippets")]:
+        del sys.modules[name]
+    for name in ("nn", "np", "optim"):
+        if hasattr(builtins, name):
+            delattr(builtins, name)
+    printed = repr(torch.arange(3))
+    faint = np.full((8, 8), 0.4)
+    faint[0, 0] = 0.6
+    figure = paper_show([faint], ["faint"])
+    assert figure is not None
+    low, high = figure.axes[0].images[0].get_clim()
+    assert (low, high) == (0.4, 0.6), "the package stretches to the picture's own minimum and maximum"
+    assert repr(torch.arange(3)) == printed
+    assert not any(hasattr(builtins, name) for name in ("nn", "np", "optim", "DataLoader"))
+
+
+def test_paper_show_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_snippets", None)
+    monkeypatch.setitem(sys.modules, "torch_snippets.loader", None)
+    assert paper_show([np.zeros((4, 4))], ["nothing"]) is None

@@ -1,0 +1,205 @@
+"""The project as a whole: its settings agree with one another, and what is stored is fit to be published."""
+
+import ast
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MAX_NOTEBOOK_BYTES, MAX_FILE_BYTES, MIN_ALT = 1_000_000, 5_000_000, 15
+
+# What Colab's image holds; None where the version there is not of concern.
+COLAB = {
+    "torch": "2.11.0", "torchvision": "0.26.0", "numpy": "2.1.3", "matplotlib": "3.10.0", "ipywidgets": "7.7.1",
+    "pillow": "11.3.0", "scikit-image": "0.25.2", "tqdm": "4.67.3",
+    "scikit-learn": None, "mlxtend": None, "safetensors": None, "joblib": None,
+}  # fmt: skip
+COLAB_LINK = re.compile(r"https://colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/blob/([\w.-]+)/([^\s)\"'<>]+)")
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def outputs(path):
+    return [output for cell in code_cells(path) for output in cell.outputs]
+
+
+def project_files():
+    """All files that are, or would be, in the repository."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+# --- the three ways to install agree ---
+
+
+@pytest.mark.parametrize("text", PROJECT["dependencies"])
+def test_each_dependency_is_met_by_colab(text):
+    requirement = Requirement(text)
+    assert requirement.name in COLAB, f"Colab's image has no {requirement.name}, and the set-up cell installs with --no-deps"
+    assert {specifier.operator for specifier in requirement.specifier} == {">="}, f"{text}: lower bounds only"
+    there = COLAB[requirement.name]
+    assert there is None or requirement.specifier.contains(there), f"Colab has {requirement.name} {there}, older than {text}"
+
+
+def test_conda_environment_is_the_makefiles():
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    (by_pip,) = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
+    extras = re.search(r"^EXTRAS := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE).group(1)
+    assert by_pip == [f"-e .[{extras}]"]
+    assert set(extras.split(",")) == set(PROJECT["optional-dependencies"])
+    assert "pip" in dependencies
+    (python,) = [Requirement(entry) for entry in dependencies if isinstance(entry, str) and entry.startswith("python")]
+    assert str(python.specifier) == PROJECT["requires-python"]
+
+
+def test_make_refuses_a_python_older_than_the_project_asks_for():
+    oldest = re.fullmatch(r">=(\d+)\.(\d+)", PROJECT["requires-python"])
+    assert f"sys.version_info < ({oldest.group(1)}, {oldest.group(2)})" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("in_colab", [True, False])
+def test_set_up_cell_installs_this_library_alone_and_only_in_colab(monkeypatch, in_colab):
+    (cell,) = {code_cells(path)[0].source for path in NOTEBOOKS}
+    (branch,) = [node for node in ast.parse(cell).body if isinstance(node, ast.If) and "google.colab" in ast.unparse(node.test)]
+    commands = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    if in_colab:
+        monkeypatch.setitem(sys.modules, "google.colab", object())
+    until_installed = [node for node in ast.parse(cell).body if node.lineno <= branch.lineno]
+    exec(compile(ast.Module(until_installed, []), "set-up cell", "exec"), {})
+    assert len(commands) == in_colab
+    for command in commands:
+        install = command[command.index("install") + 1 :]
+        assert "--no-deps" in install
+        (address,) = [word for word in install if not word.startswith("-")]
+        assert re.fullmatch(rf"(denoise-lib @ )?git\+{re.escape(REPOSITORY)}(\.git)?(@[\w./-]+)?", address)
+
+
+# --- notebooks ---
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS, "the tests of the notebooks below would pass with none"
+
+
+@each_notebook
+def test_every_code_cell_was_executed_in_order(path):
+    # A notebook without outputs passes nbval, because nothing is compared.
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@each_notebook
+def test_no_error_is_stored(path):
+    assert [output.ename for output in outputs(path) if output.output_type == "error"] == []
+
+
+@each_notebook
+def test_nothing_is_stored_that_github_cannot_show_or_that_varies(path):
+    notebook = read(path)
+    assert "widgets" not in notebook.metadata, "GitHub shows 'Invalid Notebook' for a widget state"
+    assert "version" not in notebook.metadata.get("language_info", {})
+    assert not [cell.id for cell in notebook.cells if "execution" in cell.metadata]
+    assert path.stat().st_size < MAX_NOTEBOOK_BYTES
+
+
+@each_notebook
+def test_first_cell_has_a_badge_that_opens_this_notebook(path):
+    first = read(path).cells[0]
+    assert first.cell_type == "markdown"
+    ((repository, _, target),) = COLAB_LINK.findall(first.source)
+    assert f"https://github.com/{repository}" == REPOSITORY
+    assert target == path.relative_to(ROOT).as_posix()
+
+
+@each_notebook
+def test_images_have_alternative_texts(path):
+    for output in outputs(path):
+        for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
+            alt = output.metadata.get(kind, {}).get("alt", "")
+            assert len(alt.strip()) >= MIN_ALT, f"an {kind} output has the alternative text {alt!r}"
+
+
+# --- README ---
+
+
+@pytest.fixture
+def readme():
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_readme_names_both_commands(readme):
+    assert "make run" in readme
+    assert "make test" in readme
+
+
+def test_readme_table_is_rendered_from_the_results(readme):
+    from denoise_lib import experiments
+
+    content = json.loads((ROOT / "results" / "unet_vs_autoencoder.json").read_text(encoding="utf-8"))
+    (stands,) = re.findall(r"<!-- results -->\n(.*?)\n<!-- /results -->", readme, re.DOTALL)
+    assert stands.strip() == experiments.readme_table(content).strip()
+
+
+def test_readme_badges_open_the_notebooks(readme):
+    badges = COLAB_LINK.findall(readme)
+    assert {repository for repository, _, _ in badges} == {REPOSITORY.removeprefix("https://github.com/")}
+    assert {target for _, _, target in badges} == {path.relative_to(ROOT).as_posix() for path in NOTEBOOKS}
+
+
+# --- all files ---
+
+
+def test_no_file_is_large():
+    assert [path.name for path in project_files() if path.stat().st_size > MAX_FILE_BYTES] == []
+
+
+# Not preceded by a part of an address or a path: https://example.org/work/ is no folder of a machine.
+MACHINE_FOLDER = re.compile(r"(?<![\w./~-])/(?:root|work|home/[\w.-]+)/")
+DOWNLOAD_ADDRESS = re.compile(r"https?://\S+\.(?:whl|tar\.gz)\b")
+
+
+@pytest.mark.parametrize("pattern", [MACHINE_FOLDER, DOWNLOAD_ADDRESS], ids=["machine folder", "download address"])
+def test_no_text_names(pattern):
+    found = []
+    for path in project_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        # In a notebook's JSON a line may begin after an escaped line break.
+        if match := pattern.search(text.replace("\\n", "\n")):
+            found.append(f"{path.relative_to(ROOT)}: {match.group()}")
+    assert found == []
+
+
+@pytest.mark.parametrize("folder", ["root", "work", "home/ann"])
+def test_pattern_tells_a_machines_folder_from_an_address(folder):
+    assert MACHINE_FOLDER.search(f"cd /{folder}/course")
+    assert MACHINE_FOLDER.search(f'["/{folder}/course"]')
+    assert not MACHINE_FOLDER.search(f"https://example.org/{folder}/course")

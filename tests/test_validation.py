@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from denoise_lib.validation import (
+    check_choice,
+    check_count,
+    check_generator,
+    check_images,
+    check_number,
+    check_path,
+    check_same_shape,
+)
+
+
+def test_good_images_come_back_as_they_are() -> None:
+    for shape in ((4, 5), (3, 4, 5), (2, 3, 4, 5)):
+        image = torch.rand(shape)
+        assert check_images(image) is image
+    assert check_images(torch.tensor([[0.0, 1.0]])).shape == (1, 2)  # both ends of the range are allowed
+    assert check_images(torch.full((2, 2), -7.0), value_range=None).min() == -7
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "words"),
+    [
+        ([[0.5]], TypeError, ["picture", "list", "torch.Tensor"]),
+        (np.zeros((2, 2)), TypeError, ["picture", "ndarray", "from_numpy"]),
+        (None, TypeError, ["picture", "None"]),
+        ("a.png", TypeError, ["picture", "'a.png'"]),
+        (torch.zeros(2, 2, dtype=torch.uint8), TypeError, ["picture", "uint8", "/ 255"]),
+        (torch.zeros(2, 2, dtype=torch.int64), TypeError, ["picture", "int64"]),
+        (torch.zeros(2, 2, dtype=torch.complex64), TypeError, ["picture", "complex64"]),
+        (torch.rand(5), ValueError, ["picture", "(H, W)", "(5,)"]),
+        (torch.rand(0, 1, 4, 4), ValueError, ["picture", "empty", "(0, 1, 4, 4)"]),
+        (torch.tensor([[0.5, torch.nan]]), ValueError, ["picture", "NaN"]),
+        (torch.tensor([[0.5, torch.inf]]), ValueError, ["picture", "infinity"]),
+        (torch.tensor([[0.5, -torch.inf]]), ValueError, ["picture", "infinity"]),
+        (torch.tensor([[0.0, 1.01]]), ValueError, ["picture", "[0, 1]", "1.01"]),
+        (torch.tensor([[-0.01, 1.0]]), ValueError, ["picture", "[0, 1]", "-0.01"]),
+        (torch.tensor([[0.0, 255.0]]), ValueError, ["picture", "[0, 1]", "divide 8-bit values by 255"]),
+    ],
+)
+def test_bad_images(image: Any, error: type[Exception], words: list[str], refused: Any) -> None:
+    with refused(error, *words):
+        check_images(image, "picture")
+
+
+def test_bad_images_where_a_batch_is_wanted(refused: Any) -> None:
+    with refused(ValueError, "image", "(N, C, H, W)", "(28, 28)"):
+        check_images(torch.rand(28, 28), min_dim=4)
+    with refused(ValueError, "image", "(N, 3, H, W)", "(2, 1, 8, 8)"):
+        check_images(torch.rand(2, 1, 8, 8), channels=3)
+    assert check_images(torch.rand(2, 3, 8, 8), channels=3).shape == (2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.25), np.int64(1)])
+def test_good_numbers(value: Any) -> None:
+    number = check_number(value, "level", 0, 1)
+    assert type(number) is float and number == float(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (True, TypeError), ("0.5", TypeError), (None, TypeError), (1j, TypeError), ([0.5], TypeError),
+        (-0.001, ValueError), (1.001, ValueError), (float("nan"), ValueError), (float("inf"), ValueError),
+    ],
+)  # fmt: skip
+def test_bad_numbers(value: Any, error: type[Exception], refused: Any) -> None:
+    with refused(error, "level", "for example level=0.25"):
+        check_number(value, "level", 0, 1, example=0.25)
+
+
+def test_open_and_unbounded_ranges(refused: Any) -> None:
+    with refused(ValueError, "(0, 1]"):
+        check_number(0, "level", 0, 1, open_low=True)
+    with refused(ValueError, "greater than 0"):
+        check_number(0, "level", 0, open_low=True)
+    with refused(ValueError, "at least 0"):
+        check_number(-1, "level", 0)
+    with refused(ValueError, "at least 0", "inf"):
+        check_number(float("inf"), "level", 0)
+    assert check_number(1e9, "level", 0, open_low=True) == 1e9
+
+
+def test_counts(refused: Any) -> None:
+    assert check_count(3, "epochs", 3) == 3
+    with refused(ValueError, "epochs", "at least 3", "is 2"):
+        check_count(2, "epochs", 3)
+    for value in (3.0, "3", True, None):
+        with refused(TypeError, "epochs", "whole number"):
+            check_count(value, "epochs")
+
+
+def test_choices(refused: Any) -> None:
+    assert check_choice("full", "size", ("small", "full")) == "full"
+    for value in ("Full", "", None, 3):
+        with refused(ValueError, "size", "'small', 'full'", repr(value)):
+            check_choice(value, "size", ("small", "full"))
+
+
+def test_generators(refused: Any) -> None:
+    generator = torch.Generator()
+    assert check_generator(generator, torch.device("cpu")) is generator
+    assert check_generator(None, torch.device("cpu")) is None
+    for value in (0, "cpu", np.random.default_rng(0)):
+        with refused(TypeError, "generator", "manual_seed"):
+            check_generator(value, torch.device("cpu"))
+    with refused(ValueError, "generator", "cpu", "cuda"):
+        check_generator(generator, torch.device("cuda"))
+
+
+def test_paths(refused: Any) -> None:
+    assert check_path("run/unet.pt") == check_path(Path("run/unet.pt")) == "run/unet.pt"
+    with refused(ValueError, "checkpoint", "empty"):
+        check_path("", "checkpoint")
+    for value in (5, None, True):
+        with refused(TypeError, "checkpoint", "path"):
+            check_path(value, "checkpoint")
+
+
+def test_same_shape(refused: Any) -> None:
+    check_same_shape(torch.rand(2, 3), torch.rand(2, 3), "a", "b")
+    with refused(ValueError, "a and b", "(2, 3)", "(1, 3)"):
+        check_same_shape(torch.rand(2, 3), torch.rand(1, 3), "a", "b")
+    with refused(ValueError, "cpu", "meta"):
+        check_same_shape(torch.rand(2), torch.rand(2, device="meta"), "a", "b")
+
+
+def test_long_values_are_named_by_type_alone() -> None:
+    with pytest.raises(TypeError, match=r"^image must be .{1,200}$") as caught:
+        check_images("x" * 1000)
+    assert "is a str;" in str(caught.value) and "xxx" not in str(caught.value)

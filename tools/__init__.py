@@ -1,0 +1,1 @@
+"""The maintainers' tools; no part of the library."""
