@@ -21,7 +21,7 @@ SAME := env -u DENOISE_FULL CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint pairs unit nbval notebooks lab reproduce clean
+.PHONY: help install run test lint pairs unit nbval notebooks lab reproduce bands clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
@@ -73,6 +73,9 @@ lab: $(STAMP)  ## open JupyterLab on notebooks/
 
 reproduce: $(STAMP)  ## measure the papers' table again into results/ (hours on a CPU; it can be stopped and goes on)
 	@"$(PY)" -m denoise_lib reproduce unet-vs-autoencoder
+
+bands: $(STAMP)  ## measure the bands of the notebooks' headline numbers again, over five seeds (minutes)
+	@$(SAME) $(RUN) -m tools.bands
 
 clean:  ## remove build/ and caches, not .venv
 	rm -rf build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints

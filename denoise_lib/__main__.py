@@ -112,14 +112,16 @@ def _train(options: argparse.Namespace) -> int:
     torch.manual_seed(options.seed)
     model = experiments.NETWORKS[options.network]()
     dataset = NoisyImages(mnist("train", options.data), noise, fresh=not options.fixed, seed=options.seed)
+    checkpoint = Path(f"{options.output}.checkpoint")
     fit(
         model, dataset, epochs=options.epochs, lr=options.lr, schedule=options.schedule, seed=options.seed,
-        device=options.device, checkpoint=Path(f"{options.output}.checkpoint"),
+        device=options.device, checkpoint=checkpoint,
     )  # fmt: skip
     test = NoisyImages(mnist("test", options.data), noise, seed=experiments.TEST_NOISE_SEED)
     scores = evaluate(model, *next(test.batches(len(test))))
     card = {"data": options.data, "noise": options.noise, "epochs": options.epochs, "mse": scores.mse}
     write_weights(model, options.output, card)
+    checkpoint.unlink(missing_ok=True)  # the training is over; the next one under this name starts anew
     print(f"test MSE {scores.mse:.5f}, PSNR {scores.psnr:.2f} dB, SSIM {scores.ssim:.3f}")
     print(f"weights: {options.output}.safetensors")
     return 0

@@ -106,12 +106,19 @@ def residual(difference: Tensor, columns: int | None = None, *, limit: float = 1
     return tile(torch.cat([red, fade, blue], dim=1), columns, pad=pad, scale=scale)
 
 
-def png(pixels: np.ndarray) -> bytes:
-    """A uint8 picture, (height, width) or (height, width, 3), as the bytes of a PNG file."""
+def png(pixels: np.ndarray, *, compress_level: int = 3) -> bytes:
+    """A uint8 picture, (height, width) or (height, width, 3), as the bytes of a PNG file.
+
+    Args:
+        pixels: the picture; one whose three channels are equal is stored as gray.
+        compress_level: 0 to 9; 3 is quick enough for a slider, 9 is small enough to keep.
+    """
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
         raise TypeError("pixels must be a uint8 array such as tile() returns.")
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+        pixels = np.ascontiguousarray(pixels[..., 0])
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=3)
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=compress_level)
     return buffer.getvalue()
 
 
@@ -127,11 +134,11 @@ def picture(content: np.ndarray | Figure, alt: str) -> DisplayedImage:
     if not isinstance(alt, str) or len(alt) < 15:
         raise ValueError("alt must say in words what is to be seen; for example 'Eight digits, noisier from left to right'.")
     if isinstance(content, np.ndarray):
-        return DisplayedImage(data=png(content), format="png", alt=alt)
+        return DisplayedImage(data=png(content, compress_level=9), format="png", alt=alt)
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
-    content.savefig(buffer, format="png", dpi=80, bbox_inches="tight")
+    content.savefig(buffer, format="png", dpi=80, bbox_inches="tight", pil_kwargs={"compress_level": 9})
     plt.close(content)
     return DisplayedImage(data=buffer.getvalue(), format="png", alt=alt)
 

@@ -172,7 +172,9 @@ def test_seeds_differ_and_repeat(tiny: dict[str, Tensor], tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))
-def test_an_interrupted_run_goes_on(recipe: str, tiny: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_goes_on(
+    recipe: str, tiny: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = replace(TINY, recipe=recipe, epochs=3)
     straight = execute(run, tmp_path / "straight", device="cpu")
     calls: list[int] = []
@@ -301,10 +303,10 @@ def test_readme_table() -> None:
     assert "severe" in lines[3] and "| - |" in lines[3] and "0.02000" in lines[3]
 
 
-@pytest.mark.parametrize(("value", "verdict"), [(1.0, "ok"), (2.0, "ok"), (0.99, "OUTSIDE"), (2.01, "OUTSIDE"), (math.nan, "OUTSIDE")])
-def test_headlines(
-    value: float, verdict: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(1.0, "ok"), (2.0, "ok"), (0.99, "OUTSIDE"), (2.01, "OUTSIDE"), (math.nan, "OUTSIDE")]
+)
+def test_headlines(value: float, verdict: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(experiments, "read_results", lambda name: {"bands": {"key": {"low": 1.0, "high": 2.0}}})
     experiments.headline("key", value)
     assert capsys.readouterr().out == f"headline  key: {value:.4g}   band 1 .. 2   {verdict}\n"
@@ -322,9 +324,7 @@ def test_setup_report(tiny: dict[str, Tensor]) -> None:
 # --- baselines -----------------------------------------------------------------------------------------------------------
 
 
-def test_baselines_are_measured_and_merged(
-    tiny: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_baselines_are_measured_and_merged(tiny: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from denoise_lib.baselines import BASELINES
 
     path = tmp_path / "table.json"

@@ -246,9 +246,7 @@ def test_fit_trains_in_train_mode_and_restores_the_mode(mode: bool, pairs: Noisy
 # --- progress --------------------------------------------------------------------------------------------------------
 
 
-def test_progress_is_one_plain_line_an_epoch(
-    pairs: NoisyImages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_is_one_plain_line_an_epoch(pairs: NoisyImages, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = {"progress": True, "validation": pairs, "checkpoint": tmp_path / "run.pt"}
     history = quick(small_network(), pairs, epochs=2, **options)
     lines = capsys.readouterr().out.splitlines()

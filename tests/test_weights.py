@@ -181,7 +181,8 @@ def test_a_shipped_network_reproduces_its_error_on_the_full_test_digits(
     monkeypatch.setenv("DENOISE_DATA", str(full_mnist))
     card = weights_card(name)
     noisy, clean = experiments.test_pairs("full", card["test_mu"])
-    assert mse(predict(load_pretrained(name), noisy), clean) == pytest.approx(card["mse"], rel=1e-3)
+    model = load_pretrained(name).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast
+    assert mse(predict(model, noisy, batch_size=50), clean) == pytest.approx(card["mse"], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", available_weights())

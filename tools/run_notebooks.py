@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 
 import nbformat
+from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
@@ -22,6 +23,8 @@ from .pairing import write
 HEADLINE = re.compile(
     r"headline\s+(?P<key>.+): (?P<value>\S.*?)\s+band (?P<low>\S+) \.\. (?P<high>\S+)\s+(?P<verdict>ok|OUTSIDE)"
 )
+
+FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,9 @@ def render(notebook: NotebookNode, title: str) -> str:
     """The notebook as one HTML file."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            # MathML needs no script: nbconvert's own way fetches one, and a room without a network would see raw LaTeX.
+            cell.source = FORMULA.sub(lambda match: latex_to_mathml(match[1].strip(), display="block"), cell.source)
         for output in cell.get("outputs", []):
             # nbconvert does not know alternative texts, so the figures that have one are given to it as HTML.
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")

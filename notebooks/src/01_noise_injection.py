@@ -20,8 +20,8 @@
 #
 # # 1. Noise injection: what does mu do to a digit?
 #
-# **For** anyone who has seen a NumPy array; no deep learning yet. **Time**: about 45 minutes of reading and trying; *Run all*
-# takes less than half a minute.
+# **For** anyone who has seen a NumPy array; no deep learning yet. **Time**: about 45 minutes of reading and
+# trying; *Run all* takes less than half a minute.
 #
 # Afterwards you can
 #
@@ -30,7 +30,8 @@
 # - explain why clipping an image to [0, 1] makes its noise *biased*, and why that matters for training;
 # - tell six kinds of noise apart by eye and by their moments.
 #
-# Before each result there is a line **Predict**. Commit to an answer, then run the cell: being surprised is how this works.
+# Before each result there is a line **Predict**. Commit to an answer, then run the cell: being surprised is how
+# this works.
 
 # %% tags=["nbval-ignore-output"]
 # Set-up. In Colab this installs the course's small library and nothing else; elsewhere it only imports.
@@ -70,9 +71,9 @@ def generator(offset=0):
 # %% [markdown]
 # ## 1.1 The clean images
 #
-# The course comes with 5,000 of MNIST's handwritten digits, so that nothing has to be downloaded. We look at 1,000 of them
-# that no network of this course was trained on. Values run from 0 (black) to 1 (white); a batch has the shape
-# (number, channels, height, width).
+# The course comes with 5,000 of MNIST's handwritten digits, so that nothing has to be downloaded. We look at
+# 1,000 of them that no network of this course was trained on. Values run from 0 (black) to 1 (white); a batch has
+# the shape (number, channels, height, width).
 
 # %%
 digits = as_float_images(mnist("test", "small"))
@@ -81,16 +82,18 @@ print(f"mean {digits.mean():.4f}, share of pixels that are exactly black: {(digi
 picture(tile(digits[:24], 12, scale=2), "Twenty-four clean white digits on black, 0 to 9 in turn")
 
 # %% [markdown]
-# Remember that four pixels in five are exactly black. It will matter twice: for the metrics, and for the bias in section 1.5.
+# Remember that four pixels in five are exactly black. It will matter twice: for the metrics, and for the bias in
+# section 1.5.
 #
 # ## 1.2 The equation
 #
-# The first paper of this course (Casey and Racape, 2023) mixes the image *I* with noise *N*, one standard normal number a pixel:
+# The first paper of this course (Casey and Racape, 2023) mixes the image *I* with noise *N*, one standard normal
+# number a pixel:
 #
 # $$Y = (1 - \mu)\, I + \mu\, N, \qquad N \sim \mathcal{N}(0, 1), \qquad \text{then clip } Y \text{ to } [0, 1].$$
 #
-# **Predict**: at mu = 0.25, how large is the standard deviation of the noise? How bright is a pixel that was white, on average,
-# before clipping?
+# **Predict**: at mu = 0.25, how large is the standard deviation of the noise? How bright is a pixel that was
+# white, on average, before clipping?
 
 # %%
 mu = 0.25
@@ -104,8 +107,9 @@ print(f"standard deviation of the noise: {noise_only.std():.2f}")
 print(f"a white pixel becomes, on average: {unclipped[digits == 1].mean():.2f}")
 
 # %% [markdown]
-# So mu is not "the percentage of the image that is noise", as one could think. It is a **mixing weight**, and two things happen
-# at once: the noise has the standard deviation mu, *and* the image is dimmed by 1 - mu. The paper names three levels:
+# So mu is not "the percentage of the image that is noise", as one could think. It is a **mixing weight**, and two
+# things happen at once: the noise has the standard deviation mu, *and* the image is dimmed by 1 - mu. The paper
+# names three levels:
 
 # %%
 levels = {"mild": MILD, "moderate": MODERATE, "severe": SEVERE}
@@ -113,14 +117,14 @@ shown = [digits[:8]] + [add_noise(digits[:8], level, generator=generator()) for 
 titles = ["clean"] + [f"{name}, mu = {level:.2f}" for name, level in levels.items()]
 picture(
     panel([tile(batch, 8, scale=3) for batch in shown], titles, columns=1),
-    "Eight digits, clean and at the three noise levels: at mu 0.10 slightly grainy, at 0.25 clearly noisy, at 0.40 hard to read",
+    "Eight digits, clean and at three levels: at mu 0.10 slightly grainy, at 0.25 noisy, at 0.40 hard to read",
 )
 
 # %% [markdown]
 # ## 1.3 Move it yourself
 #
-# The slider keeps one draw of N and changes only its weight: that is why the grains stay where they are while they grow.
-# It works with the arrow keys, too. **Predict**: from which mu on can *you* no longer read the digits?
+# The slider keeps one draw of N and changes only its weight: that is why the grains stay where they are while
+# they grow. It works with the arrow keys, too. **Predict**: from which mu on can *you* no longer read the digits?
 
 # %% tags=["nbval-ignore-output"]
 noise_explorer(seed=SEED)
@@ -138,8 +142,8 @@ noise_filmstrip(seed=SEED)
 #
 # $$\text{SNR} = 10 \log_{10} \frac{(1-\mu)^2\, \text{var}(I)}{\mu^2} \text{ dB}.$$
 #
-# The **mean squared error** compares Y with the clean I. Without clipping it follows from the equation in one line, since
-# Y - I = mu (N - I):
+# The **mean squared error** compares Y with the clean I. Without clipping it follows from the equation in one
+# line, since Y - I = mu (N - I):
 #
 # $$\text{MSE} = \mu^2 \left(1 + \text{mean}(I^2)\right), \qquad \text{PSNR} = 10 \log_{10} \frac{1}{\text{MSE}} \text{ dB}.$$
 #
@@ -158,9 +162,9 @@ for level in (0.05, 0.10, 0.25, 0.40, 0.60):
     )
 
 # %% [markdown]
-# Clipping *helps* the MSE, for it cuts off noise that no clean image could have. The measured values agree with theory in all the
-# digits that 784,000 pixels can tell. (The clipped case has a closed form, too: the moments of a normal distribution that is
-# cut at 0 and at 1; see `clipped_normal_moments`.)
+# Clipping *helps* the MSE, for it cuts off noise that no clean image could have. The measured values agree with
+# theory in all the digits that 784,000 pixels can tell. (The clipped case has a closed form, too: the moments of
+# a normal distribution that is cut at 0 and at 1; see `clipped_normal_moments`.)
 
 # %%
 mus = np.linspace(0.02, 1, 50)
@@ -172,7 +176,7 @@ axes.plot(mus, [-10 * np.log10(Blend(m, clip=False).expected_mse(digits)) for m 
 axes.plot(measured_at, measured, "ko", label="measured on 1,000 digits, clipped")
 axes.set(xlabel="mu", ylabel="pooled PSNR in dB")
 axes.legend()
-picture(figure, "PSNR falls from over 30 dB near mu 0 to about 6 dB at mu 1; the measured points lie on the curve for clipped noise")
+picture(figure, "PSNR falls from over 30 dB near mu 0 to 5 dB at mu 1; measured points lie on the clipped curve")
 
 # %%
 worst = max(abs(m + 10 * np.log10(Blend(x).expected_mse(digits))) for x, m in zip(measured_at, measured, strict=True))
@@ -181,8 +185,8 @@ headline("PSNR at mu 0.25, dB", psnr(add_noise(digits, 0.25, generator=generator
 headline("SSIM at mu 0.25", ssim(add_noise(digits, 0.25, generator=generator()), digits))
 
 # %% [markdown]
-# **Which PSNR?** Two are in use. *Mean of the images' PSNRs* takes the logarithm image by image; *pooled* averages the squared errors
-# first. They are different numbers, and papers rarely say which one they print.
+# **Which PSNR?** Two are in use. *Mean of the images' PSNRs* takes the logarithm image by image; *pooled*
+# averages the squared errors first. They are different numbers, and papers rarely say which one they print.
 
 # %%
 noisy = add_noise(digits, 0.25, generator=generator())
@@ -190,13 +194,13 @@ print(f"mean of per-image PSNRs {psnr(noisy, digits):.3f} dB, pooled {psnr(noisy
 print("the mean of the PSNRs is never the smaller one:", psnr(noisy, digits) >= psnr(noisy, digits, per_image=False))
 
 # %% [markdown]
-# Here they nearly agree, since all digits get nearly the same noise. On photographs, where the noise depends on the picture, they
-# differ by about one dB (notebook 3): more than most improvements that papers report.
+# Here they nearly agree, since all digits get nearly the same noise. On photographs, where the noise depends on
+# the picture, they differ by about one dB (notebook 3): more than most improvements that papers report.
 #
 # ## 1.5 Clipping makes the noise biased
 #
-# Take a pixel that is black: I = 0. Its noise mu N is negative half of the time, and clipping turns each of these values into 0.
-# Nothing balances the positive half any more.
+# Take a pixel that is black: I = 0. Its noise mu N is negative half of the time, and clipping turns each of these
+# values into 0. Nothing balances the positive half any more.
 #
 # **Predict**: the mean of a black pixel at mu = 0.25. Is it 0?
 
@@ -222,17 +226,19 @@ axes[0].set(xlabel="clean value I", ylabel="mean of noisy value", title="solid: 
 axes[1].set(xlabel="noisy value", title="black pixels: a spike at 0, and half a bell", yscale="log")
 axes[0].legend()
 axes[1].legend()
-picture(figure, "Left: mean noisy value against clean value, raised at the dark end by clipping. Right: histogram of noisy black pixels")
+picture(figure, "Left: mean noisy against clean value, raised in the dark. Right: histogram of noisy black pixels")
 
 # %% [markdown]
-# The solid curves leave the dotted ones at both ends: dark pixels come out too bright, and bright ones are dimmed twice.
-# Why care? A network that is trained with *clean* targets learns to undo this. But in notebook 3 you will train with **noisy targets
-# only**, and such a network learns the *mean* of what it sees. With clipped noise that mean is wrong by what you have just
-# measured, and no amount of data will mend it. Keep the picture in mind.
+# The solid curves leave the dotted ones at both ends: dark pixels come out too bright, and at severe noise the
+# brightest ones a little darker still. Why care? A network that is trained with *clean* targets learns to undo
+# this. But in notebook 3 you will train with **noisy targets only**, and such a network learns the *mean* of what
+# it sees. With clipped noise that mean is wrong by what you have just measured, and no amount of data will mend
+# it. Keep the picture in mind.
 #
 # ### How much of the damage is mere dimming?
 #
-# The best straight line a Y + b (one number to brighten, one to shift) undoes the dimming and the raised background, but no noise.
+# The best straight line a Y + b (one number to brighten, one to shift) undoes the dimming and the raised
+# background, but no noise.
 
 # %%
 from denoise_lib.baselines import best_affine
@@ -243,12 +249,14 @@ for name, level in levels.items():
     print(f"{name:9s} MSE {mse(noisy, digits):.4f}   after {a:.2f} Y {b:+.2f}: {mse(a * noisy + b, digits):.4f}")
 
 # %% [markdown]
-# At severe noise a quarter of the error needs no denoiser at all. A fair comparison gives this much to every method; notebook 2 does.
+# At severe noise a quarter of the error needs no denoiser at all. A fair comparison gives this much to every
+# method; notebook 2 does.
 #
 # ## 1.6 Six other ways to spoil an image
 #
-# All models are called in the same way, `noise(image, generator)`, and each knows its own mean and variance, exactly.
-# The levels below were chosen so that all have about the same MSE. **Predict**: which one looks worst to you, at equal MSE?
+# All models are called in the same way, `noise(image, generator)`, and each knows its own mean and variance,
+# exactly. The levels below were chosen so that all have about the same MSE. **Predict**: which one looks worst to
+# you, at equal MSE?
 
 # %%
 noises = {
@@ -270,16 +278,19 @@ print("noise                      MSE (theory)        bias of the mean   unbiase
 for name, noise in noises.items():
     noisy = noise(digits, generator())
     bias = (noise.mean(digits) - digits).mean().item()
-    print(f"{name:25s}  {mse(noisy, digits):.4f} ({noise.expected_mse(digits):.4f})    {bias:+.3f}             {noise.unbiased}")
+    both = f"{mse(noisy, digits):.4f} ({noise.expected_mse(digits):.4f})"
+    print(f"{name:25s}  {both}    {bias:+.3f}              {noise.unbiased}")
 
 # %% [markdown]
-# Equal MSE, very different pictures: that is one reason to look, and to report more than one number. The last column decides who may
-# train on noisy targets alone in notebook 3. Only Gaussian noise that is *not* clipped, and Poisson noise, keep the mean.
+# Equal MSE, very different pictures: that is one reason to look, and to report more than one number. The last
+# column decides who may train on noisy targets alone in notebook 3. Only Gaussian noise that is *not* clipped,
+# and Poisson noise, keep the mean.
 #
 # ### One more: a noise that knows where the edges are
 #
-# The second paper's photos are 32 x 32 pixels, and each noisy pixel is *one random pixel* of an 8 x 8 cell of a larger photo; the clean
-# pixel is the mean of the cell. In flat areas nothing happens. At edges nearly anything can.
+# The second paper's photos are 32 x 32 pixels, and each noisy pixel is *one random pixel* of an 8 x 8 cell of a
+# larger photo; the clean pixel is the mean of the cell. In flat areas nothing happens. At edges nearly anything
+# can.
 
 # %%
 from skimage import data as photos
@@ -289,7 +300,10 @@ photo = torch.nn.functional.avg_pool2d(photo[..., :512, :512], 2)  # 256 x 256
 sample = PointSample(cell=8)
 noisy, clean = sample(photo, generator()), sample.clean(photo)
 picture(
-    panel([tile(photo, scale=1), tile(noisy, scale=8), tile(clean, scale=8)], ["photo, 256 px", "one random pixel a cell", "clean: mean of the cell"]),
+    panel(
+        [tile(photo), tile(noisy, scale=8), tile(clean, scale=8)],
+        ["photo, 256 px", "one random pixel a cell", "clean: mean of the cell"],
+    ),
     "A portrait of 256 pixels, its 32-pixel version by point sampling with ragged edges, and the smooth cell means",
 )
 
@@ -301,7 +315,8 @@ print("unbiased:", sample.unbiased)
 # %% [markdown]
 # ## 1.7 A game: guess the mu
 #
-# A digit at a hidden level: move the slider to your guess and press the button. How far off are you, on average, after ten rounds?
+# A digit at a hidden level: move the slider to your guess and press the button. How far off are you, on average,
+# after ten rounds?
 
 # %% tags=["nbval-ignore-output"]
 guess_the_mu(seed=SEED)
@@ -309,8 +324,8 @@ guess_the_mu(seed=SEED)
 # %% [markdown]
 # Can a program do better? **Predict** how, before you read on: which pixels give mu away?
 #
-# A black pixel has the mean mu / sqrt(2 pi), so the background alone tells mu. The border of these images is always black, and a
-# program can use it:
+# A black pixel has the mean mu / sqrt(2 pi), so the background alone tells mu. The border of these images is
+# always black, and a program can use it:
 
 # %%
 border = torch.ones(28, 28, dtype=torch.bool)
@@ -328,14 +343,15 @@ print(f"typical error of the program: {errors.mean():.3f}")
 headline("error of the program that guesses mu", errors.mean().item())
 
 # %% [markdown]
-# That is the first lesson on *blind* denoising: one noisy image is enough to tell its own noise level. Notebook 2 has a network that does so.
+# That is the first lesson on *blind* denoising: one noisy image is enough to tell its own noise level. Notebook 2
+# has a network that does so.
 #
 # ## 1.8 Exercises
 #
 # Fill in the body and run the cell; it says what it finds. Nothing here blocks *Run all*.
 #
-# **Exercise 1.** Noise whose *variance* is given. A colleague passes `variance=0.0625`. Return the image with unclipped Gaussian noise
-# of that variance (no dimming).
+# **Exercise 1.** Noise whose *variance* is given. A colleague passes `variance=0.0625`. Return the image with
+# unclipped Gaussian noise of that variance (no dimming).
 
 
 # %%
@@ -347,7 +363,8 @@ attempt = with_variance(torch.zeros(200, 1, 28, 28), 0.0625, generator())
 if attempt is None:
     print("exercise 1: not attempted yet")
 else:
-    print(f"exercise 1: variance {attempt.var():.4f}, wanted 0.0625: {'right' if abs(attempt.var() - 0.0625) < 0.002 else 'not yet'}")
+    right = abs(attempt.var() - 0.0625) < 0.002
+    print(f"exercise 1: variance {attempt.var():.4f}, wanted 0.0625: {'right' if right else 'not yet'}")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -371,7 +388,8 @@ if attempt is None:
     print("exercise 2: not attempted yet")
 else:
     correlation = torch.corrcoef(torch.stack([copy.flatten() for copy in attempt]))[0, 1]
-    print(f"exercise 2: correlation of the two noises {correlation:.3f}: {'right' if abs(correlation) < 0.02 else 'not yet'}")
+    right = abs(correlation) < 0.02
+    print(f"exercise 2: correlation of the two noises {correlation:.3f}: {'right' if right else 'not yet'}")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -379,16 +397,18 @@ else:
 # ```python
 # return add_noise(image, mu, generator=generator), add_noise(image, mu, generator=generator)
 # ```
-# One generator, used twice, goes on where it was. Seeding a new one with the same number for each copy gives the same noise twice.
+# One generator, used twice, goes on where it was. Seeding a new one with the same number for each copy gives the
+# same noise twice.
 # </details>
 #
-# **Exercise 3** (on paper). At which mu has the *unclipped* blend an MSE equal to that of an all-black picture, mean(I^2) = 0.10? What does
-# that say about "do nothing" as a denoiser at severe noise?
+# **Exercise 3** (on paper). At which mu has the *unclipped* blend an MSE equal to that of an all-black picture,
+# mean(I^2) = 0.10? What does that say about "do nothing" as a denoiser at severe noise?
 #
 # ## What to remember
 #
 # - mu mixes: the noise gets the standard deviation mu, and the image is dimmed by 1 - mu.
-# - MSE and PSNR of the noisy image follow from mu in one line. Measure *and* predict: if they differ, one of them is wrong.
+# - MSE and PSNR of the noisy image follow from mu in one line. Measure *and* predict: if they differ, one of them
+#   is wrong.
 # - Clipping lowers the MSE and biases the mean. A black pixel becomes mu / sqrt(2 pi) on average.
 # - Always say which PSNR; always show pictures on the fixed range 0..1; equal MSE does not mean equally bad.
 #
@@ -396,7 +416,10 @@ else:
 #
 # ### References
 #
-# - A. Casey and A. Racape (2023). *Image Denoising with the UNet and Autoencoders.* The blend, the three levels, Figure 1.
-# - J. Lehtinen et al. (2018). *Noise2Noise: Learning Image Restoration without Clean Data.* ICML. The other noise models.
-# - Z. Wang et al. (2004). *Image Quality Assessment: From Error Visibility to Structural Similarity.* IEEE TIP 13(4). SSIM.
+# - A. Casey and A. Racape (2023). *Image Denoising with the UNet and Autoencoders.* The blend, the three levels,
+#   Figure 1.
+# - J. Lehtinen et al. (2018). *Noise2Noise: Learning Image Restoration without Clean Data.* ICML. The other noise
+#   models.
+# - Z. Wang et al. (2004). *Image Quality Assessment: From Error Visibility to Structural Similarity.* IEEE TIP
+#   13(4). SSIM.
 # - Y. LeCun, C. Cortes, C. Burges. *The MNIST database of handwritten digits.*

@@ -20,8 +20,9 @@
 #
 # # 2. U-Net against autoencoder: what do skip connections buy?
 #
-# **For** those who did notebook 1 and have seen a convolution before. **Time**: about 90 minutes of reading and trying; *Run all*
-# takes about a minute on a laptop, and a few minutes more on a GPU, where the same cells train in full.
+# **For** those who did notebook 1 and have seen a convolution before. **Time**: about 90 minutes of reading and
+# trying; *Run all* takes about a minute on a laptop, and a few minutes more on a GPU, where the same cells train
+# in full.
 #
 # Afterwards you can
 #
@@ -30,7 +31,8 @@
 # - reproduce a published table with error bars, and say which of the paper's claims it supports;
 # - design the ablation that the paper lacks, find where a model fails, and time a network honestly.
 #
-# You will also catch a paper in a slip, a comparison that changes two things at once, and a clock that measured nothing.
+# You will also catch a paper in a slip, a comparison that changes two things at once, and a clock that measured
+# nothing.
 
 # %% tags=["nbval-ignore-output"]
 # Set-up. In Colab this installs the course's small library and nothing else; elsewhere it only imports.
@@ -54,25 +56,23 @@ print(setup_report())
 # %%
 import time
 
-import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 from PIL import Image, ImageDraw, ImageFont
 
-from denoise_lib import Autoencoder, NoisyImages, UNet, count_parameters, evaluate, fit
-from denoise_lib import load_pretrained, mnist, mse, predict, psnr, tile
-from denoise_lib.data import as_float_images
+from denoise_lib import Autoencoder, UNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
+from denoise_lib.data import NoisyImages, as_float_images, mnist
 from denoise_lib.experiments import LEVELS, PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, read_results
 from denoise_lib.explorers import denoise_explorer, denoise_filmstrip, noisy_copy
-from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, residual
+from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, tile
 from denoise_lib.metrics import mse_per_image
 from denoise_lib.noise import Blend
 
 # %% [markdown]
 # ## 2.1 The task
 #
-# The input is a noisy digit, the target the clean one. `NoisyImages` pairs them. Its noise can be changed while it is in use; the same
-# seed then draws the same random numbers, so that only the level moves.
+# The input is a noisy digit, the target the clean one. `NoisyImages` pairs them. Its noise can be changed while
+# it is in use; the same seed then draws the same random numbers, so that only the level moves.
 
 # %%
 train_clean, (test_clean, test_labels) = mnist("train", "small"), mnist("test", "small", labels=True)
@@ -91,8 +91,9 @@ picture(
 # %% [markdown]
 # ## 2.2 The U-Net, step by step
 #
-# A U-Net goes down (convolve, halve the picture) and up again (double the picture, convolve). On the way up, each stage also gets a copy of
-# what the way down had at the same size: the **skip connections**, joined by concatenating channels.
+# A U-Net goes down (convolve, halve the picture) and up again (double the picture, convolve). On the way up, each
+# stage also gets a copy of what the way down had at the same size: the **skip connections**, joined by
+# concatenating channels.
 #
 # **Predict** the shape after each line before you run the cell. The input has the shape (1, 1, 28, 28).
 
@@ -115,7 +116,8 @@ for name, value in {"a": a, "b": b, "c": c, "up_1": up_1, "d": d, "up_2": up_2, 
 print("the same as unet(x):", torch.equal(y, unet(x)))
 
 # %% [markdown]
-# The autoencoder has the same stages without the copies. Everything that the decoder knows has passed through `c`.
+# The autoencoder has the same stages without the copies. Everything that the decoder knows has passed through
+# `c`.
 
 # %%
 autoencoder = Autoencoder()
@@ -127,11 +129,13 @@ print(f"{'sum':10s} {count_parameters(unet):7,}   {count_parameters(autoencoder)
 print(f"{'paper':10s} {PAPER_PARAMETERS['unet']:7,}   {PAPER_PARAMETERS['autoencoder']:11,}")
 
 # %% [markdown]
-# Look at the last two lines. The autoencoder agrees with the paper. The U-Net does not: the paper prints 88,**64**1, and its own code has
-# 88,**46**1. Two digits changed places. Harmless here; but a count that a program prints should never be typed by hand.
+# Look at the last two lines. The autoencoder agrees with the paper. The U-Net does not: the paper prints
+# 88,**64**1, and its own code has 88,**46**1. Two digits changed places. Harmless here; but a count that a
+# program prints should never be typed by hand.
 #
-# Now look at the layers `up_1` and `up_2`. They differ: with nothing to concatenate, the autoencoder widens them to fill the channels.
-# So the paper's comparison changes **two** things at once, the skips and the widths. Keep that for section 2.6.
+# Now look at the layers `up_1` and `up_2`. They differ: with nothing to concatenate, the autoencoder widens them
+# to fill the channels. So the paper's comparison changes **two** things at once, the skips and the widths. Keep
+# that for section 2.6.
 #
 # **Predict**: the input has 784 numbers. How many numbers does the "bottleneck" `c` have?
 
@@ -139,14 +143,15 @@ print(f"{'paper':10s} {PAPER_PARAMETERS['unet']:7,}   {PAPER_PARAMETERS['autoenc
 print("numbers in the input:", x.numel(), "   in c:", c.numel())
 
 # %% [markdown]
-# Five times *more*. Nothing is compressed: what the autoencoder loses is not capacity but **place**. Max pooling keeps the strongest of
-# four values and forgets where it stood, twice.
+# Five times *more*. Nothing is compressed: what the autoencoder loses is not capacity but **place**. Max pooling
+# keeps the strongest of four values and forgets where it stood, twice.
 #
 # ## 2.3 Train
 #
-# On a GPU (or with the environment variable `DENOISE_FULL=1`) this trains as the paper did: 60,000 digits, ten epochs. Without one it
-# takes three epochs over the 4,000 digits at hand, which is enough to see what happens; the *shipped* networks of the next sections were
-# trained in full. **Predict**: which network will have the lower loss after the first epoch?
+# On a GPU (or with the environment variable `DENOISE_FULL=1`) this trains as the paper did: 60,000 digits, ten
+# epochs. Without one it takes three epochs over the 4,000 digits at hand, which is enough to see what happens;
+# the *shipped* networks of the next sections were trained in full. **Predict**: which network will have the lower
+# loss after the first epoch?
 
 # %%
 if FULL:
@@ -178,19 +183,22 @@ for name, model in trained.items():
         headline(f"MSE of the briefly trained {name}", scores.mse)
 
 # %% [markdown]
-# The curves of training and validation lie close together: with one draw of noise for thousands of digits, a network of 100,000
-# parameters has little to memorise. So the paper's explanation that the U-Net wins by *overfitting less* finds no support here.
+# The curves of training and validation lie close together: with one draw of noise for thousands of digits, a
+# network of 100,000 parameters has little to memorise. So the paper's explanation that the U-Net wins by
+# *overfitting less* finds no support here.
 #
 # ## 2.4 Look at the results
 #
-# From here on we use the networks that come with the course, trained in full for each level (see `weights_card("unet-moderate")`). None of them
-# has seen the 1,000 digits that we test on. Move the slider: the menu switches to a *blind* U-Net that was trained on all levels at once.
+# From here on we use the networks that come with the course, trained in full for each level (see
+# `weights_card("unet-moderate")`). None of them has seen the 1,000 digits that we test on. Move the slider: the
+# menu switches to a *blind* U-Net that was trained on all levels at once.
 
 # %% tags=["nbval-ignore-output"]
 denoise_explorer(seed=SEED)
 
 # %% [markdown]
-# The same at six levels, for readers on paper or on GitHub. Above: noisy; below: the U-Net that was trained for the nearest level.
+# The same at six levels, for readers on paper or on GitHub. Above: noisy; below: the U-Net that was trained for
+# the nearest level.
 
 # %%
 denoise_filmstrip(seed=SEED)
@@ -210,31 +218,35 @@ for level, mu in LEVELS.items():
 # %% [markdown]
 # ### How the paper drew it
 #
-# The paper's figures were drawn with `show` of the package torch-snippets, which **stretches every picture to its own minimum and maximum**.
-# Compare three noise levels drawn in that way (above) and on the fixed range (below). The unclipped input reaches far below 0 and above 1; the
-# stretch makes room for that.
+# The paper's figures were drawn with `show` of the package torch-snippets, which **stretches every picture to its
+# own minimum and maximum**. Compare three noise levels drawn in that way (above) and on the fixed range (below).
+# The unclipped input reaches far below 0 and above 1; the stretch makes room for that.
 
-# %% tags=["nbval-ignore-output"]
-unclipped = [tile_input := noisy_copy(test_clean[:16], mu, SEED, clip=False) for mu in LEVELS.values()]
-stretched = paper_show([grid.squeeze(1).reshape(4, 4, 28, 28).transpose(1, 2).reshape(112, 112).numpy() for grid in unclipped],
-                       [f"stretched: mu {mu:.2f}" for mu in LEVELS.values()])
-picture(stretched, "Three levels, each stretched to its own range: the background turns gray") if stretched else print(
-    "torch-snippets is not installed (pip install torch-snippets): the picture is left out, all else runs.")
+# %%
+unclipped = [noisy_copy(test_clean[:16], mu, SEED, clip=False) for mu in LEVELS.values()]
+sheets = [batch.view(4, 4, 28, 28).transpose(1, 2).reshape(112, 112).numpy() for batch in unclipped]
+stretched = paper_show(sheets, [f"stretched: mu {mu:.2f}" for mu in LEVELS.values()])
+if stretched:
+    display(picture(stretched, "Three noise levels, each stretched to its own range: the background is gray"))
+else:
+    print("torch-snippets is not installed (pip install torch-snippets): this picture is left out, all else runs.")
 
 # %%
 picture(
-    panel([tile(grid, 4, pad=0, scale=2) for grid in unclipped], [f"fixed range: mu {mu:.2f}" for mu in LEVELS.values()]),
+    panel([tile(batch, 4, pad=0, scale=2) for batch in unclipped], [f"fixed range: mu {mu:.2f}" for mu in LEVELS.values()]),
     "The same three levels on the fixed range from 0 to 1: the background stays black, and the noise grows visibly",
 )
 
 # %% [markdown]
-# Stretching made the *digits* fade and left the noise looking alike. Two pictures that are stretched differently cannot be compared.
+# Stretching made the *digits* fade and left the noise looking alike. Two pictures that are stretched differently
+# cannot be compared.
 #
 # ## 2.5 Table 1, measured again
 #
-# The paper trains each network once. One run is one draw of a lottery: how large is the spread? The table below comes from
-# `results/unet_vs_autoencoder.json`, which `python -m denoise_lib reproduce unet-vs-autoencoder` writes: the paper's protocol (60,000
-# digits, noise drawn once, batches of 128, Adam at 0.001, ten epochs), tested on the 10,000 test digits.
+# The paper trains each network once. One run is one draw of a lottery: how large is the spread? The table below
+# comes from `results/unet_vs_autoencoder.json`, which `python -m denoise_lib reproduce unet-vs-autoencoder`
+# writes: the paper's protocol (60,000 digits, noise drawn once, batches of 128, Adam at 0.001, ten epochs),
+# tested on the 10,000 test digits.
 
 # %%
 results = read_results("unet_vs_autoencoder")
@@ -251,14 +263,16 @@ for network in ("unet", "autoencoder"):
     for level in LEVELS:
         ratio = rows[network, level, "paper"]["ratio_to_paper"]
         print(f"{network:12s} {level:9s} measured / paper = {ratio:.2f}")
-better = all(rows[cell][key] < PAPER_TABLE_1[cell[:2]]["mse"] for cell in rows if cell[2] == "best" and cell[1] != "blind" for key in ["mse"])
+better = all(rows[*cell, "best"]["mse"] < paper["mse"] for cell, paper in PAPER_TABLE_1.items())
 print("the better recipe is below the paper's MSE in all six cells:", better)
 
 # %% [markdown]
-# The better recipe has the same networks and the same number of epochs, with *fresh noise* in every epoch, small batches, and a learning rate that rises and falls
-# ("one-cycle"). Fresh noise is data for nothing: the network never sees the same noisy digit twice.
+# The better recipe has the same networks and the same number of epochs, with *fresh noise* in every epoch, small
+# batches, and a learning rate that rises and falls ("one-cycle"). Fresh noise is data for nothing: the network
+# never sees the same noisy digit twice.
 #
-# **Predict**: is the U-Net's lead over the autoencoder larger at mild or at severe noise? And what would a method without any network reach?
+# **Predict**: is the U-Net's lead over the autoencoder larger at mild or at severe noise? And what would a method
+# without any network reach?
 
 # %%
 baselines = {(r["baseline"], r["level"]): r["mse"] for r in results["baselines"] if r["data"] == "full"}
@@ -271,8 +285,8 @@ for network in ("autoencoder", "unet"):
 Markdown(lines)
 
 # %% [markdown]
-# Each filter was tuned on training digits and then brightened by the best straight line. The paper has no such rows, and without them
-# nobody can tell whether 0.0047 is good. It is: several times better than every filter.
+# Each filter was tuned on training digits and then brightened by the best straight line. The paper has no such
+# rows, and without them nobody can tell whether 0.0047 is good. It is: several times better than every filter.
 
 # %%
 for level, mu in LEVELS.items():
@@ -282,13 +296,14 @@ for level, mu in LEVELS.items():
     headline(f"MSE of the shipped U-Net, {level}", errors["unet"])
 
 # %% [markdown]
-# The lead is large where the noise is mild, and nearly gone where it is severe. That makes sense: a skip carries fine detail *of the noisy input*.
-# At mild noise this is nearly the answer. At severe noise it is mostly noise, and both networks must invent the digit from its coarse shape.
+# The lead is large where the noise is mild, and nearly gone where it is severe. That makes sense: a skip carries
+# fine detail *of the noisy input*. At mild noise this is nearly the answer. At severe noise it is mostly noise,
+# and both networks must invent the digit from its coarse shape.
 #
 # ## 2.6 Are the skips the cause?
 #
-# The paper compares two networks that differ in skips *and* widths. The controlled experiment changes one thing: the same U-Net, with zeros fed in where
-# the skips would be. It has the same layers and the same count.
+# The paper compares two networks that differ in skips *and* widths. The controlled experiment changes one thing:
+# the same U-Net, with zeros fed in where the skips would be. It has the same layers and the same count.
 
 # %%
 ablation = "| noise | U-Net | the same, skips zeroed | autoencoder |\n|---|---:|---:|---:|\n"
@@ -300,43 +315,46 @@ Markdown(ablation)
 # %%
 for level in LEVELS:
     with_skips, without, wide = (rows[name, level, "paper"]["mse"] for name in ("unet", "unet-no-skips", "autoencoder"))
-    print(f"{level:9s} zeroing the skips multiplies the error by {without / with_skips:.2f}; the autoencoder's factor is {wide / with_skips:.2f}")
+    ratios = f"without skips / with skips {without / with_skips:.2f}, autoencoder / U-Net {wide / with_skips:.2f}"
+    print(f"{level:9s} {ratios}")
 
 # %% [markdown]
-# So the skips are the cause, and the paper was right for a reason that it did not test. The wider layers of the autoencoder even *help* it: without them
-# the comparison would have come out further apart.
+# So the skips are the cause, and the paper was right for a reason that it did not test. The wider layers of the
+# autoencoder even *help* it: without them the comparison would have come out further apart.
 #
 # ## 2.7 Trained at one level, tested at another
 #
-# **Predict** the picture: each network is trained at one mu (rows) and tested at others (columns). Where is it dark (good)? What about the blind one?
+# **Predict** the picture: each network is trained at one mu (rows) and tested at others (columns). Where is it
+# dark (good)? What about the blind one?
 
 # %%
 test_mus = (0.0, 0.05, 0.10, 0.15, 0.25, 0.32, 0.40, 0.50)
-models = {**{f"U-Net {level} ({mu:.2f})": shipped[level]["unet"] for level, mu in LEVELS.items()},
-          **{f"autoencoder {level} ({mu:.2f})": shipped[level]["autoencoder"] for level, mu in LEVELS.items()},
-          "U-Net blind (0 to 0.5)": load_pretrained("unet-blind")}  # fmt: skip
+models = {f"{name} {level}, {mu:.2f}": shipped[level][name] for name in ("unet", "autoencoder") for level, mu in LEVELS.items()}
+models["unet blind, 0 to 0.5"] = load_pretrained("unet-blind")
 some = test_clean[:200]
 errors = np.array([[mse(predict(model, noisy_copy(some, mu, SEED)), some) for mu in test_mus] for model in models.values()])
+columns = [f"{mu:.2f}" for mu in test_mus]
 picture(
-    heat_map(errors, list(models), [f"{mu:.2f}" for mu in test_mus], xlabel="tested at mu", ylabel="trained at",
-             title="MSE on 200 digits"),
-    "Heat map of error, training level by test level: each network is best near its own level, and the blind one is good at all",
+    heat_map(errors, list(models), columns, xlabel="tested at mu", ylabel="trained at", title="MSE on 200 digits"),
+    "Heat map of error, training level by test level: networks are best near their own, the blind one is good at all",
 )
 
 # %%
 own = [errors[row, test_mus.index(mu)] for row, mu in enumerate(LEVELS.values())]
 blind = [errors[-1, test_mus.index(mu)] for mu in LEVELS.values()]
-print("each U-Net is the best of the three at its own level:", all(
-    errors[:3, test_mus.index(mu)].argmin() == row for row, mu in enumerate(LEVELS.values())))
-print("the blind network stays within a factor 1.5 of the specialists:", all(x < 1.5 * y for x, y in zip(blind, own, strict=True)))
+winners = [int(errors[:3, test_mus.index(mu)].argmin()) for mu in LEVELS.values()]
+print("each U-Net is the best of the three at its own level:", winners == [0, 1, 2])
+for level, x, y in zip(LEVELS, blind, own, strict=True):
+    print(f"{level:9s} error of the blind U-Net / of the specialist: {x / y:.1f}")
 
 # %% [markdown]
-# A specialist that meets *less* noise than it knows does harm, too: it dims and smooths what was clean. The blind network
-# pays little for knowing all levels, since one noisy image tells its own level, as you saw in notebook 1.
+# A specialist that meets *less* noise than it knows does harm, too: it dims and smooths what was clean. The blind
+# network pays little for knowing all levels, since one noisy image tells its own level, as you saw in notebook 1.
 #
 # ## 2.8 Where does each model fail worst?
 #
-# The paper notes a 6 that the autoencoder turned into "a pretzel". Averages hide such cases. Here are the eight digits at severe noise that each network gets most wrong.
+# The paper notes a 6 that the autoencoder turned into "a pretzel". Averages hide such cases. Here are the eight
+# digits at severe noise that each network gets most wrong.
 
 # %%
 noisy = noisy_copy(test_clean, LEVELS["severe"], SEED)
@@ -348,7 +366,7 @@ for name, error in per_image.items():
     for batch, title in ((noisy, "noisy"), (outputs[name], name), (test_clean, "clean")):
         shown.append(tile(batch[worst], 8, scale=1))
         titles.append(f"{name}'s worst: {title}" if title != name else "its output")
-picture(panel(shown, titles, columns=3), "The eight worst digits of each network at severe noise: broken strokes, and digits turned into others")
+picture(panel(shown, titles, columns=3), "Each network's eight worst digits at severe noise: broken strokes, other digits")
 
 # %%
 sixes = (test_labels == 6).nonzero().squeeze(1)
@@ -357,7 +375,7 @@ pretzels = sixes[gap.argsort(descending=True)[:6]]
 batches = [noisy[pretzels], outputs["unet"][pretzels], outputs["autoencoder"][pretzels], test_clean[pretzels]]
 print(f"the autoencoder is the worse one on {(gap > 0).float().mean():.0%} of the sixes")
 picture(
-    panel([tile(batch, 6, scale=2) for batch in batches], ["noisy sixes", "U-Net", "autoencoder: pretzels?", "clean"], columns=2),
+    panel([tile(b, 6, scale=2) for b in batches], ["noisy sixes", "U-Net", "autoencoder: pretzels?", "clean"], columns=2),
     "Six sixes on which the autoencoder loses most against the U-Net: its loops are closed wrongly or filled",
 )
 
@@ -394,7 +412,11 @@ strange = torch.stack([drawn(shape) for shape in ("A", "E", "H", "K", "R", "W", 
 noisy = noisy_copy(strange, LEVELS["severe"], SEED)
 outputs = [predict(model, noisy) for model in shipped["severe"].values()]
 picture(
-    panel([tile(batch, 10, scale=2) for batch in (strange, noisy, *outputs)], ["clean", "severe noise", "U-Net", "autoencoder"], columns=1),
+    panel(
+        [tile(batch, 10, scale=2) for batch in (strange, noisy, *outputs)],
+        ["clean", "severe noise", "U-Net", "autoencoder"],
+        columns=1,
+    ),
     "Letters and clothes under severe noise come back as digit-like strokes; filled areas come back hollow or torn",
 )
 
@@ -405,14 +427,17 @@ on_strange = psnr(outputs[0].clamp(0, 1), strange)
 print(f"U-Net at severe noise: {on_digits:.1f} dB on digits, {on_strange:.1f} dB on letters and clothes")
 
 # %% [markdown]
-# It **hallucinates**: it returns what training made likely, which is pen strokes. With a microscope or a telescope in place of the digits this is no joke. A
-# denoiser knows only its training set, and the more noise there is, the more of the picture is its own invention.
+# It **hallucinates**: it returns what training made likely, which is pen strokes. With a microscope or a
+# telescope in place of the digits this is no joke. A denoiser knows only its training set, and the more noise
+# there is, the more of the picture is its own invention.
 #
 # ## 2.10 How long does it take? A clock that measured nothing
 #
-# Table 1 also reports 1.3 ms to denoise 10,000 digits on a T4. Do the arithmetic: the U-Net needs 15.5 million multiply-adds a digit, so 10,000 digits
-# are 0.31 trillion operations, and a T4 does at most 8.1 trillion a second: **38 ms at the very least**. The clock was stopped when the work had been *launched* and not
-# when it was done, because a GPU works asynchronously. It also ran only once, with everything that a first call has to set up.
+# Table 1 also reports 1.3 ms to denoise 10,000 digits on a T4. Do the arithmetic: the U-Net needs 15.5 million
+# multiply-adds a digit, so 10,000 digits are 0.31 trillion operations, and a T4 does at most 8.1 trillion a
+# second: **38 ms at the very least**. The clock was stopped when the work had been *launched* and not when it was
+# done, because a GPU works asynchronously. It also ran only once, with everything that a first call has to set
+# up.
 #
 # An honest clock warms up, waits for the device, repeats, and says *per image* and *at which batch size*.
 
@@ -433,12 +458,14 @@ for size in (1, 16, 256):
     print(f"{size:5d}   {1e3 * seconds[0]:13.2f}   {1e3 * median:9.2f}   {1e6 * median / size:11.0f}")
 
 # %% [markdown]
-# The paper concludes that the U-Net is faster "due to its fewer parameters". The multiply-adds, not the parameters, cost time, and those differ by 8 %
-# (15.5 against 16.8 million a digit). Its training times mostly measured how long it takes to move 60,000 images to the GPU one by one.
+# The paper concludes that the U-Net is faster "due to its fewer parameters". The multiply-adds, not the
+# parameters, cost time, and those differ by 8 % (15.5 against 16.8 million a digit). Its training times mostly
+# measured how long it takes to move 60,000 images to the GPU one by one.
 #
 # ## 2.11 Exercises
 #
-# **Exercise 1.** Without running it: how many parameters has a 3 x 3 convolution from 40 to 80 channels, with bias?
+# **Exercise 1.** Without running it: how many parameters has a 3 x 3 convolution from 40 to 80 channels, with
+# bias?
 
 
 # %%
@@ -450,7 +477,8 @@ attempt = parameters_of_convolution(40, 80, 3)
 if attempt is None:
     print("exercise 1: not attempted yet")
 else:
-    print("exercise 1:", "right" if attempt == count_parameters(unet.bottom) else f"not yet: {attempt}, but the layer has another number")
+    right = attempt == count_parameters(unet.bottom)
+    print("exercise 1:", "right" if right else f"not yet: you say {attempt}, and the layer `bottom` has another number")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -458,8 +486,9 @@ else:
 # `return (kernel * kernel * channels_in + 1) * channels_out`. The `+ 1` is the bias, one for each output channel.
 # </details>
 #
-# **Exercise 2.** Average what the U-Net says about the digit and its mirror images? Digits are not symmetric, so predict first whether that helps. Write a function
-# that denoises the left-right mirrored image, mirrors the result back, and averages it with the plain output.
+# **Exercise 2.** Average what the U-Net says about the digit and its mirror images? Digits are not symmetric, so
+# predict first whether that helps. Write a function that denoises the left-right mirrored image, mirrors the
+# result back, and averages it with the plain output.
 
 
 # %%
@@ -478,17 +507,20 @@ else:
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `return (predict(model, noisy) + predict(model, noisy.flip(-1)).flip(-1)) / 2`. It hurts: a mirrored 3 is no digit, and this network knows digits only. In
-# notebook 3, on photographs, the same trick wins 0.2 dB.
+# `return (predict(model, noisy) + predict(model, noisy.flip(-1)).flip(-1)) / 2`. It hurts: a mirrored 3 is no
+# digit, and this network knows digits only. In notebook 3, on photographs, the same trick wins 0.2 dB.
 # </details>
 #
-# **Exercise 3** (a project). Make the ablation finer: zero only the *upper* skip, or only the *lower* one. Which of the two carries the gain at mild noise? Copy `UNet` from
-# `denoise_lib/models.py`, change one line, and train with `fit`.
+# **Exercise 3** (a project). Make the ablation finer: zero only the *upper* skip, or only the *lower* one. Which
+# of the two carries the gain at mild noise? Copy `UNet` from `denoise_lib/models.py`, change one line, and train
+# with `fit`.
 #
 # ## What to remember
 #
-# - A skip connection hands the decoder the detail that pooling has thrown away. It pays most where the noise is mild.
-# - Compare one change at a time, with several seeds, and with simple baselines. The paper had none of the three, and its main claim still holds.
+# - A skip connection hands the decoder the detail that pooling has thrown away. It pays most where the noise is
+#   mild.
+# - Compare one change at a time, with several seeds, and with simple baselines. The paper had none of the three,
+#   and its main claim still holds.
 # - Look at the worst cases and at inputs that are not like the training set: a denoiser fills in what it expects.
 # - Fix the display range; warm up and synchronise before you time; let programs print counts.
 #
@@ -496,6 +528,9 @@ else:
 #
 # ### References
 #
-# - A. Casey and A. Racape (2023). *Image Denoising with the UNet and Autoencoders.* Networks, protocol, Table 1, Figures 2 to 4.
-# - O. Ronneberger, P. Fischer, T. Brox (2015). *U-Net: Convolutional Networks for Biomedical Image Segmentation.* MICCAI.
-# - L. Smith, N. Topin (2018). *Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates.* The one-cycle schedule.
+# - A. Casey and A. Racape (2023). *Image Denoising with the UNet and Autoencoders.* Networks, protocol, Table 1,
+#   Figures 2 to 4.
+# - O. Ronneberger, P. Fischer, T. Brox (2015). *U-Net: Convolutional Networks for Biomedical Image Segmentation.*
+#   MICCAI.
+# - L. Smith, N. Topin (2018). *Super-Convergence: Very Fast Training of Neural Networks Using Large Learning
+#   Rates.* The one-cycle schedule.

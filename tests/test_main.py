@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import denoise_lib
+from denoise_lib import data, experiments, training, weights
+from denoise_lib.__main__ import EPILOG, build_parser, main
+from denoise_lib.metrics import mse
+from denoise_lib.noise import Blend
+from denoise_lib.training import predict
+from denoise_lib.weights import read_weights
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_global_generator() -> Any:
+    with torch.random.fork_rng():  # `train` is a program, and seeds torch as one
+        yield
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch, small_train: Tensor, small_test: Tensor) -> dict[str, Tensor]:
+    sets = {"train": small_train[:24], "test": small_test[:12]}
+
+    def fake(split: str = "train", size: str = "small", root: Any = None) -> Tensor:
+        return sets[split].clone()
+
+    monkeypatch.setattr(experiments, "mnist", fake)
+    monkeypatch.setattr(data, "mnist", fake)
+    return sets
+
+
+def lines_of_error(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that an error may print."""
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and error.endswith("\n")
+    return error
+
+
+def test_python_m_denoise_lib() -> None:
+    command = [sys.executable, "-m", "denoise_lib"]
+    environment = os.environ | {"PYTHONPATH": str(Path(denoise_lib.__file__).parents[1])}
+    version = subprocess.run([*command, "--version"], capture_output=True, text=True, env=environment, check=False)
+    assert (version.returncode, version.stdout, version.stderr) == (0, f"{denoise_lib.__version__}\n", "")
+    bad = subprocess.run([*command, "weights", "none"], capture_output=True, text=True, env=environment, check=False)
+    assert bad.returncode == 1 and bad.stderr.startswith("error: name must be one of") and bad.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [[], ["reproduce"], ["train"], ["weights"]])
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--help"])
+    assert stopped.value.code == 0
+    assert "python -m denoise_lib" in capsys.readouterr().out
+
+
+def test_the_examples_of_the_help_are_valid() -> None:
+    examples = [line.split()[3:] for line in EPILOG.splitlines() if "python -m" in line]
+    assert len(examples) >= 4
+    for example in examples:
+        build_parser().parse_args(example)
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["reproduce", "table-9"], ["train", "--epochs", "many"]])
+def test_unknown_commands_show_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+# --- reproduce -----------------------------------------------------------------------------------------------------------
+
+REPRODUCE = ["reproduce", "unet-vs-autoencoder", "--data", "small", "--device", "cpu", "--output", "out/table.json"]
+
+
+def test_reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    choice = [
+        "--epochs",
+        "1",
+        "--seeds",
+        "2",
+        "--first-seed",
+        "3",
+        "--networks",
+        "unet,unet-no-skips",
+        "--levels",
+        "mild,blind",
+    ]
+    assert main([*REPRODUCE, *choice, "--export", "shipped"]) == 0
+    content = experiments.read_results("out/table.json")
+    assert {(run["network"], run["level"], run["seed"]) for run in content["runs"]} == {
+        (network, level, seed) for network in ("unet", "unet-no-skips") for level in ("mild", "blind") for seed in (3, 4)
+    }
+    output = capsys.readouterr().out
+    assert experiments.markdown_table(content) in output and "results: out/table.json" in output
+    assert sorted(os.listdir("shipped")) == sorted(
+        f"{network}-{level}.{suffix}"
+        for network in ("unet", "unet-no-skips")
+        for level in ("mild", "blind")
+        for suffix in ("json", "safetensors")
+    )
+    card = json.loads(Path("shipped/unet-blind.json").read_text())
+    assert card["seed"] == 3
+
+
+def test_reproduce_baselines() -> None:
+    assert main([*REPRODUCE, "--baselines"]) == 0
+    rows = experiments.read_results("out/table.json")["baselines"]
+    assert {row["data"] for row in rows} == {"small"} and len(rows) == 21
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--first-seed", "-1"], "seed must be at least 0"),
+        (["--networks", "unet,resnet"], "network must be one of"),
+        (["--networks", ""], "network must be one of"),
+        (["--levels", "wild"], "level must be one of"),
+        (["--jobs", "0"], "jobs must be at least 1"),
+        (["--device", "abacus", "--epochs", "1"], "device must be a name"),
+    ],
+)
+def test_bad_values_of_reproduce(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*REPRODUCE, *arguments]) == 1
+    assert words in lines_of_error(capsys)
+    assert not Path("out/table.json").exists()
+
+
+def test_a_damaged_results_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    Path("out/table.json").write_text("{")
+    assert main(REPRODUCE) == 1
+    assert "table.json is damaged" in lines_of_error(capsys)
+
+
+def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").write_text("in the way")
+    with pytest.warns(RuntimeWarning, match="could not write the checkpoint"):
+        status = main([*REPRODUCE, "--epochs", "1", "--seeds", "1", "--networks", "unet", "--levels", "mild"])
+    assert status == 1
+    assert "out" in lines_of_error(capsys)
+
+
+# --- train ---------------------------------------------------------------------------------------------------------------
+
+TRAIN = ["train", "--device", "cpu", "--output", "mine"]
+
+
+@pytest.mark.parametrize("network", ["unet", "autoencoder", "unet-no-skips"])
+def test_train(network: str, tiny: dict[str, Tensor], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--network", network, "--noise", "blend:0.4", "--epochs", "2", "--schedule", "cosine"]) == 0
+    assert sorted(os.listdir(".")) == ["mine.json", "mine.safetensors"]
+    card = json.loads(Path("mine.json").read_text())
+    assert card["noise"] == "blend:0.4" and card["epochs"] == 2
+    model = read_weights(Path("mine.safetensors").read_bytes(), card)
+    clean = tiny["test"] / 255
+    noisy = Blend(0.4)(clean, torch.Generator().manual_seed(experiments.TEST_NOISE_SEED))
+    assert mse(predict(model, noisy), clean) == pytest.approx(card["mse"], rel=1e-5)
+    output = capsys.readouterr().out
+    assert f"test MSE {card['mse']:.5f}" in output and "mine.safetensors" in output
+
+
+def test_training_twice_under_one_name_trains_twice() -> None:
+    errors = []
+    for noise in ("blend:0.1", "blend:0.4"):  # the second must not go on from the first
+        assert main([*TRAIN, "--noise", noise, "--epochs", "1"]) == 0
+        errors.append(json.loads(Path("mine.json").read_text())["mse"])
+    assert main([*TRAIN, "--noise", "blend:0.4", "--epochs", "1", "--output", "other"]) == 0
+    assert json.loads(Path("other.json").read_text())["mse"] == errors[1] != errors[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--noise", "blur:1"], "noise must be one of"),
+        (["--noise", "blend"], "KIND:LEVEL"),
+        (["--noise", "blend:1.5"], "mu must be in [0, 1]"),
+        (["--noise", "poisson:0"], "peak must be greater than 0"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--lr", "0"], "lr must be greater than 0"),
+        (["--lr", "nan"], "lr must be greater than 0"),
+        (["--seed", "-1"], "seed must be at least 0"),
+        (["--device", "abacus"], "device must be a name"),
+        (["--lr", "1e30", "--epochs", "3"], "try a smaller learning rate"),
+    ],
+)
+def test_bad_values_of_train(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, *arguments]) == 1
+    assert words in lines_of_error(capsys)
+    assert not Path("mine.safetensors").exists()
+
+
+def test_a_checkpoint_of_another_training(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.checkpoint").write_text("no checkpoint")
+    assert main(TRAIN) == 1
+    assert "mine.checkpoint is no checkpoint" in lines_of_error(capsys)
+
+
+def test_a_failed_download(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise data.DataError("could not download.")
+
+    monkeypatch.setattr(data, "mnist", fail)
+    assert main([*TRAIN, "--data", "full"]) == 1
+    assert lines_of_error(capsys) == "error: could not download.\n"
+
+
+def test_ctrl_c_and_the_same_command_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--epochs", "3"]) == 0
+    straight = json.loads(Path("mine.json").read_text())
+    for name in os.listdir("."):
+        Path(name).unlink()
+    calls: list[int] = []
+
+    def interrupted(output: Tensor, target: Tensor) -> Tensor:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return torch.nn.functional.mse_loss(output, target)
+
+    with monkeypatch.context() as patched:
+        patched.setitem(training.LOSSES, "l2", interrupted)
+        assert main([*TRAIN, "--epochs", "3"]) == 130
+    error = capsys.readouterr().err
+    assert "stopped in epoch 3 of 3" in error and "mine.checkpoint" in error and error.count("\n") == 1
+    assert main([*TRAIN, "--epochs", "3"]) == 0
+    assert json.loads(Path("mine.json").read_text()) == straight
+
+
+def test_ctrl_c_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments, "reproduce", stop)
+    assert main(REPRODUCE) == 130
+    assert capsys.readouterr().err == "stopped; run the same command again to go on.\n"
+
+
+# --- weights -------------------------------------------------------------------------------------------------------------
+
+
+def test_weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    experiments.reproduce([experiments.Run("unet", "mild", data="small", epochs=1)], "table.json", device="cpu")
+    experiments.export_weights([experiments.Run("unet", "mild", data="small", epochs=1)], "table.json", "shipped")
+    monkeypatch.setattr(weights, "_folder", lambda: tmp_path / "shipped")
+    capsys.readouterr()
+    assert main(["weights"]) == 0
+    card = weights.weights_card("unet-mild")
+    assert capsys.readouterr().out.split() == f"unet-mild 88,461 parameters test MSE {card['mse']:.5f} at mu 0.10".split()
+    assert main(["weights", "unet-mild"]) == 0
+    assert json.loads(capsys.readouterr().out) == card
+    assert main(["weights", "unet-wild"]) == 1
+    assert "'unet-mild'" in lines_of_error(capsys)
+    (tmp_path / "shipped" / "unet-mild.json").write_text("{")
+    for arguments in (["weights"], ["weights", "unet-mild"]):
+        assert main(arguments) == 1
+        assert "unet-mild.json" in lines_of_error(capsys)

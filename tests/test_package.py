@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import denoise_lib
+
+PACKAGE = Path(denoise_lib.__file__).parent
+# A module imports only from floors below its own. A new module needs a floor here, and in the design.
+FLOORS = {
+    "validation": 0,
+    "noise": 1, "models": 1, "metrics": 1,
+    "data": 2, "saliency": 2, "weights": 2, "baselines": 2,
+    "training": 3, "figures": 3,
+    "explorers": 4, "checks": 4, "experiments": 4, "benchmark": 4,
+    "__main__": 5,
+}  # fmt: skip
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+
+
+def library_imports(path: Path) -> set[str]:
+    """The modules of the library that a file imports, at its top or inside a function."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level == 1 or module == "denoise_lib" or module.startswith("denoise_lib."):
+                inside = module.removeprefix("denoise_lib").lstrip(".")
+                found |= {inside.split(".")[0]} if inside else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("denoise_lib.")}
+    return found - {"__version__"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_floors_below_its_own(module: str) -> None:
+    assert module in FLOORS, f"{module}.py stands on no floor"
+    for imported in library_imports(PACKAGE / f"{module}.py"):
+        assert imported in FLOORS, f"{module}.py imports {imported}, which stands on no floor"
+        assert FLOORS[imported] < FLOORS[module], f"{module}.py imports {imported}, which is not on a floor below"
+
+
+def test_the_check_of_imports_sees_every_form(tmp_path: Path) -> None:
+    source = tmp_path / "module.py"
+    source.write_text(
+        "from . import a, __version__\nfrom .b import c\nimport denoise_lib.d\nfrom denoise_lib.e.f import g\n"
+        "from denoise_lib import h\nimport torch\nfrom torch import nn\n\ndef later():\n    from .i import j\n"
+    )
+    assert library_imports(source) == {"a", "b", "d", "e", "h", "i"}
+
+
+def test_the_import_is_lazy() -> None:
+    heavy = ("matplotlib", "ipywidgets", "skimage", "torchvision", "mlxtend", "pandas", "IPython")
+    program = f"import sys, denoise_lib\nprint([name for name in {heavy} if name in sys.modules])"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", denoise_lib.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    value = getattr(denoise_lib, name)
+    assert name in dir(denoise_lib)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        assert inspect.getdoc(value) and value.__name__ == name
+
+
+def test_public_names_are_unique_and_lazy_ones_come_from_their_module() -> None:
+    assert len(set(denoise_lib.__all__)) == len(denoise_lib.__all__)
+    for name, module in denoise_lib._LAZY.items():
+        assert getattr(denoise_lib, name) is getattr(importlib.import_module(f"denoise_lib.{module}"), name)
+
+
+def test_an_unknown_name_is_told_as_python_does() -> None:
+    with pytest.raises(AttributeError, match=r"module 'denoise_lib' has no attribute 'unet'"):
+        denoise_lib.unet  # noqa: B018
+    with pytest.raises(ImportError):
+        from denoise_lib import unet  # noqa: F401
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if ">>> " in (PACKAGE / f"{name}.py").read_text(encoding="utf-8")])
+def test_examples_in_docstrings_are_true(module: str) -> None:
+    results = doctest.testmod(importlib.import_module(f"denoise_lib.{module}"), extraglobs={"torch": torch})
+    assert results.attempted > 0 and results.failed == 0
