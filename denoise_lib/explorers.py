@@ -64,7 +64,7 @@ def render_noise(mu: float, images: Tensor, seed: int = 0, *, scale: int = 2) ->
     return tile(noisy, 8, scale=scale), numbers
 
 
-def render_denoised(mu: float, images: Tensor, models: dict[str, nn.Module], seed: int = 0, *, scale: int = 2) -> Rendered:
+def render_denoised(mu: float, images: Tensor, models: dict[str, nn.Module], seed: int = 0, *, scale: int = 1) -> Rendered:
     """Noisy digits, each model's output, the clean digits, and the first model's error in red and blue.
 
     Args:
@@ -81,8 +81,8 @@ def render_denoised(mu: float, images: Tensor, models: dict[str, nn.Module], see
     outputs = {name: predict(model, noisy).clamp(0, 1) for name, model in models.items()}
     scores = "   ".join(f"{name} {psnr(output, images):.1f} dB" for name, output in outputs.items())
     first_name, first_output = next(iter(outputs.items()))
-    pictures = [tile(batch, 6, scale=scale) for batch in (noisy, *outputs.values(), images)]
-    pictures.append(residual(first_output - images, 6, scale=scale))
+    pictures = [tile(batch, scale=scale) for batch in (noisy, *outputs.values(), images)]
+    pictures.append(residual(first_output - images, scale=scale))
     titles = [f"noisy, mu {mu:.2f}", *outputs, "clean", f"{first_name} - clean"]
     return panel(pictures, titles, columns=3), f"mu {mu:.2f}   PSNR: noisy {psnr(noisy, images):.1f} dB   {scores}"
 
@@ -141,19 +141,19 @@ def denoise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed
     """A slider over mu above noisy, denoised and clean digits; a menu chooses networks by level or the blind one.
 
     Args:
-        images: clean, float (N, 1, H, W) in [0, 1]; by default 24 test digits.
+        images: clean, float (N, 1, H, W) in [0, 1]; by default 64 test digits, as in the paper's figures.
         mu: where the slider starts.
         seed: of the noise.
     """
     import ipywidgets
 
-    digits = example_digits() if images is None else images
+    digits = example_digits(64) if images is None else images
     networks = {(choice, level): models_for(level, choice) for choice in MODEL_CHOICES for level in TRAINED_LEVELS.values()}
     menu = ipywidgets.Dropdown(options=MODEL_CHOICES, description="networks")
 
     def render(level: float) -> Rendered:
         nearest = min(TRAINED_LEVELS.values(), key=lambda trained: abs(trained - level))
-        return render_denoised(level, digits, networks[menu.value, nearest], seed)
+        return render_denoised(level, digits, networks[menu.value, nearest], seed, scale=1 if len(digits) > 25 else 2)
 
     box = _explorer(render, mu)
     menu.observe(lambda _: box.redraw(), names="value")

@@ -171,6 +171,23 @@ def test_seeds_differ_and_repeat(tiny: dict[str, Tensor], tmp_path: Path) -> Non
     assert execute(replace(TINY, seed=1), tmp_path / "a", device="cpu")["test"]["mse"] != first["test"]["mse"]
 
 
+def test_the_initial_weights_follow_the_runs_seed(
+    tiny: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initial: list[Tensor] = []
+
+    def watched(model: UNet, *arguments: Any, **options: Any) -> training.History:
+        initial.append(model.encode_a.weight.detach().clone())
+        return training.fit(model, *arguments, **options)
+
+    monkeypatch.setattr(experiments, "fit", watched)
+    for seed in (0, 1):
+        execute(replace(TINY, seed=seed), tmp_path, device="cpu")
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            assert torch.equal(initial[seed], UNet().encode_a.weight)
+
+
 @pytest.mark.parametrize("recipe", list(RECIPES))
 def test_an_interrupted_run_goes_on(
     recipe: str, tiny: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -175,6 +175,17 @@ def test_train(network: str, tiny: dict[str, Tensor], capsys: pytest.CaptureFixt
     assert f"test MSE {card['mse']:.5f}" in output and "mine.safetensors" in output
 
 
+@pytest.mark.parametrize(("options", "fresh"), [([], True), (["--fixed"], False)])
+def test_train_draws_fresh_noise_unless_told_otherwise(
+    options: list[str], fresh: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[data.NoisyImages] = []
+    fit = training.fit
+    monkeypatch.setattr(training, "fit", lambda model, pairs, **rest: (seen.append(pairs), fit(model, pairs, **rest)))
+    assert main([*TRAIN, "--epochs", "1", "--seed", "7", *options]) == 0
+    assert [(pairs.fresh, pairs.seed) for pairs in seen] == [(fresh, 7)]
+
+
 def test_training_twice_under_one_name_trains_twice() -> None:
     errors = []
     for noise in ("blend:0.1", "blend:0.4"):  # the second must not go on from the first

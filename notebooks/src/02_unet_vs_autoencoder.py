@@ -364,7 +364,7 @@ shown, titles = [], []
 for name, error in per_image.items():
     worst = error.argsort(descending=True)[:8]
     for batch, title in ((noisy, "noisy"), (outputs[name], name), (test_clean, "clean")):
-        shown.append(tile(batch[worst], 8, scale=1))
+        shown.append(tile(batch[worst], 8, scale=2))
         titles.append(f"{name}'s worst: {title}" if title != name else "its output")
 picture(panel(shown, titles, columns=3), "Each network's eight worst digits at severe noise: broken strokes, other digits")
 
