@@ -79,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _reproduce(options: argparse.Namespace) -> int:
     from . import experiments
+    from .results import markdown_table
     from .validation import check_count
 
     if options.baselines:
@@ -94,7 +95,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     content = experiments.reproduce(runs, options.output, device=options.device, jobs=options.jobs)
     if options.export:
         experiments.export_weights(runs, options.output, options.export)
-    print(experiments.markdown_table(content))
+    print(markdown_table(content))
     print(f"results: {options.output}")
     return 0
 

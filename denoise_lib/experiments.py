@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import date
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,12 @@ from torch import Tensor, nn
 from .data import NoisyImages, mnist, without
 from .metrics import mse
 from .models import Autoencoder, UNet, count_parameters
-from .noise import MILD, MODERATE, SEVERE, Blend
+from .noise import MODERATE, Blend
+from .results import LEVELS, machine, markdown_table, read_results, summarize, write_json
 from .training import default_device, evaluate, fit, predict
 from .validation import check_choice, check_count
 from .weights import read_weights, write_weights
 
-LEVELS: dict[str, float] = {"mild": MILD, "moderate": MODERATE, "severe": SEVERE}
 BLIND_RANGE = (0.0, 0.5)
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "unet": UNet,
@@ -37,16 +35,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "unet-no-skips": lambda: UNet(skips=False),
 }
 
-# Casey and Racape, Table 1: mean squared error, seconds to train, milliseconds to infer (one untimed-warm-up forward pass).
-PAPER_TABLE_1: dict[tuple[str, str], dict[str, float]] = {
-    ("unet", "mild"): {"mse": 0.00095, "train_s": 64, "inference_ms": 1.3},
-    ("unet", "moderate"): {"mse": 0.0047, "train_s": 68, "inference_ms": 1.3},
-    ("unet", "severe"): {"mse": 0.014, "train_s": 64, "inference_ms": 1.4},
-    ("autoencoder", "mild"): {"mse": 0.0020, "train_s": 67, "inference_ms": 2.6},
-    ("autoencoder", "moderate"): {"mse": 0.0055, "train_s": 71, "inference_ms": 1.4},
-    ("autoencoder", "severe"): {"mse": 0.015, "train_s": 66, "inference_ms": 2.0},
-}
-PAPER_PARAMETERS = {"unet": 88_641, "autoencoder": 104_521}
 TEST_NOISE_SEED = 1
 
 
@@ -253,85 +241,6 @@ def measure_baselines(output: str | os.PathLike[str], size: str = "full", tuning
     return rows
 
 
-def summarize(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each (network, level, recipe, data, epochs): mean and standard deviation over the seeds."""
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for result in results:
-        key = tuple(result[name] for name in ("network", "level", "recipe", "data", "epochs"))
-        groups.setdefault(key, []).append(result)
-    rows = []
-    for (network, level, recipe, data, epochs), group in sorted(groups.items()):
-        paper = PAPER_TABLE_1.get((network, level), {}).get("mse")
-        errors = [result["test"]["mse"] for result in group]
-        rows.append({
-            "network": network, "level": level, "recipe": recipe, "data": data, "epochs": epochs, "seeds": len(group),
-            "mse": statistics.fmean(errors),
-            "mse_std": statistics.stdev(errors) if len(errors) > 1 else None,
-            "mse_clipped": statistics.fmean(result["test"]["mse_clipped"] for result in group),
-            "psnr": statistics.fmean(result["test"]["psnr"] for result in group),
-            "ssim": statistics.fmean(result["test"]["ssim"] for result in group),
-            "paper_mse": paper,
-            "ratio_to_paper": statistics.fmean(errors) / paper if paper else None,
-        })  # fmt: skip
-    return rows
-
-
-def markdown_table(content: dict[str, Any]) -> str:
-    """The results as Markdown: networks beside the paper's numbers, then the baselines."""
-    lines = [
-        "| network | noise | recipe | digits | epochs | seeds | MSE (mean ± std) | paper | ratio | PSNR dB | SSIM |",
-        "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    order = {level: index for index, level in enumerate((*LEVELS, "blind"))}
-    key = ("data", "recipe", "network")
-    for row in sorted(content["table"], key=lambda row: (*(row[name] for name in key), order[row["level"]])):
-        paper = f"{row['paper_mse']:.5f} | {row['ratio_to_paper']:.2f}" if row["paper_mse"] else "- | -"
-        lines.append(
-            f"| {row['network']} | {row['level']} | {row['recipe']} | {row['data']} | {row['epochs']} | {row['seeds']} "
-            f"| {format_mse(row['mse'], row['mse_std'])} | {paper} | {row['psnr']:.2f} | {row['ssim']:.3f} |"
-        )
-    if content.get("baselines"):
-        lines += ["", "| baseline | digits | " + " | ".join(f"{n} (mu {mu:.2f})" for n, mu in LEVELS.items()) + " |"]
-        lines += ["|---|---|---:|---:|---:|"]
-        names = dict.fromkeys((row["baseline"], row["data"]) for row in content["baselines"])
-        for name, data in names:
-            of_level = {r["level"]: r["mse"] for r in content["baselines"] if (r["baseline"], r["data"]) == (name, data)}
-            lines.append(f"| {name} | {data} | " + " | ".join(f"{of_level[level]:.5f}" for level in LEVELS) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def readme_table(content: dict[str, Any]) -> str:
-    """The README's table, in Markdown: the full MNIST, both recipes beside the paper, one row a network and level."""
-    names = {"unet": "U-Net", "autoencoder": "autoencoder", "unet-no-skips": "U-Net, skips zeroed"}
-    rows = {(r["network"], r["level"], r["recipe"]): r for r in content["table"] if r["data"] == "full" and r["epochs"] == 10}
-    lines = [
-        "| network | noise | paper's MSE | its protocol, measured again | better recipe |",
-        "|---|---|---:|---:|---:|",
-    ]
-    for network, level in [(n, lev) for n in names for lev in LEVELS]:
-        paper = PAPER_TABLE_1.get((network, level))
-        cells = []
-        for recipe in RECIPES:
-            row = rows.get((network, level, recipe))
-            seeds = f" ({row['seeds']} seeds)" if row and row["seeds"] > 1 else ""
-            cells.append(format_mse(row["mse"], row["mse_std"]) + seeds if row else "-")
-        if any(cell != "-" for cell in cells):
-            told = f"{paper['mse']:.5f}".rstrip("0") if paper else "-"
-            lines.append(f"| {names[network]} | {level}, mu {LEVELS[level]:.2f} | {told} | {cells[0]} | {cells[1]} |")
-    return "\n".join(lines) + "\n"
-
-
-def headline(key: str, value: float) -> None:
-    """Print a notebook's number beside the band that several seeds gave, in the form that `make run` reads.
-
-    The bands stand in `results/bands.json`. A number outside its band is no rounding matter: something has changed.
-    """
-    band = read_results("bands")["bands"].get(key)
-    low, high = (band["low"], band["high"]) if band else (float("nan"), float("nan"))
-    verdict = "ok" if low <= value <= high else "OUTSIDE"
-    print(f"headline  {key}: {value:.4g}   band {low:.4g} .. {high:.4g}   {verdict}")
-
-
 def setup_report(device: torch.device | str | None = None) -> str:
     """One line for a notebook's first cell: versions, device, and what training costs on this machine.
 
@@ -350,56 +259,6 @@ def setup_report(device: torch.device | str | None = None) -> str:
         f"{versions}, device {chosen.type}. This machine trains the U-Net on {rate:,.0f} digits a second: the paper's ten "
         f"epochs of 60,000 digits would take about {minutes:.1f} minutes a network."
     )
-
-
-def format_mse(mean: float, std: float | None = None) -> str:
-    """'0.00487 ± 0.00003'; the deviation is left out where there is one seed."""
-    return f"{mean:.5f}" + (f" ± {std:.5f}" if std is not None else "")
-
-
-def read_results(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Measured results: of a file, or those that ship with the library, by name: `read_results("unet_vs_autoencoder")`."""
-    path = Path(name_or_path)
-    if path.suffix != ".json":
-        # In a checkout the folder stands beside the package; in an installed library, inside it.
-        package = Path(str(resources.files("denoise_lib")))
-        choices = [folder / f"{name_or_path}.json" for folder in (package.parent / "results", package / "results")]
-        path = next((choice for choice in choices if choice.exists()), choices[0])
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content
-    except FileNotFoundError:
-        raise ValueError(f"there are no results {str(name_or_path)!r}; for example 'unet_vs_autoencoder'.") from None
-    except ValueError as error:
-        raise ValueError(f"the results file {path.name} is damaged ({error}); restore it from the repository.") from None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically: a reader sees the old file or the new one, never a torn one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Hardware and versions, to stand beside every measured number."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    return {
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "denoise_lib": metadata.version("denoise-lib"),
-        "date": date.today().isoformat(),
-    }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"CPU {model or platform.machine()}, {os.cpu_count()} cores"
 
 
 def _mse_at(model: nn.Module, size: str, mu: float) -> float:

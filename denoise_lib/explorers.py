@@ -19,6 +19,7 @@ from .data import as_float_images, mnist
 from .figures import panel, picture, png, residual, tile
 from .metrics import mse, psnr, ssim
 from .noise import MODERATE, Blend, add_noise
+from .results import LEVELS
 from .training import predict
 from .validation import check_choice, check_count, check_number
 from .weights import load_pretrained
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 FILMSTRIP_LEVELS = (0.0, 0.1, 0.25, 0.4, 0.6, 0.8)
 MODEL_CHOICES = ("nearest level", "blind")
-TRAINED_LEVELS = {"mild": 0.10, "moderate": 0.25, "severe": 0.40}
 Rendered = tuple[np.ndarray, str]
 
 
@@ -92,7 +92,7 @@ def models_for(mu: float, choice: str = "nearest level") -> dict[str, nn.Module]
     check_number(mu, "mu", 0, 1, example=MODERATE)
     if check_choice(choice, "choice", MODEL_CHOICES) == "blind":
         return {"U-Net (blind)": load_pretrained("unet-blind")}
-    level = min(TRAINED_LEVELS, key=lambda name: abs(TRAINED_LEVELS[name] - mu))
+    level = min(LEVELS, key=lambda name: abs(LEVELS[name] - mu))
     return {"U-Net": load_pretrained(f"unet-{level}"), "autoencoder": load_pretrained(f"autoencoder-{level}")}
 
 
@@ -148,11 +148,11 @@ def denoise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed
     import ipywidgets
 
     digits = example_digits(64) if images is None else images
-    networks = {(choice, level): models_for(level, choice) for choice in MODEL_CHOICES for level in TRAINED_LEVELS.values()}
+    networks = {(choice, level): models_for(level, choice) for choice in MODEL_CHOICES for level in LEVELS.values()}
     menu = ipywidgets.Dropdown(options=MODEL_CHOICES, description="networks")
 
     def render(level: float) -> Rendered:
-        nearest = min(TRAINED_LEVELS.values(), key=lambda trained: abs(trained - level))
+        nearest = min(LEVELS.values(), key=lambda trained: abs(trained - level))
         return render_denoised(level, digits, networks[menu.value, nearest], seed, scale=1 if len(digits) > 25 else 2)
 
     box = _explorer(render, mu)

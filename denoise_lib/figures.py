@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .training import History
+from .checkpoints import History
 from .validation import check_count, check_images
 
 if TYPE_CHECKING:

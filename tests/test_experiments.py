@@ -15,25 +15,21 @@ import torch
 from torch import Tensor
 
 from denoise_lib import data, experiments, training
-from denoise_lib.experiments import (
-    LEVELS,
-    PAPER_PARAMETERS,
-    PAPER_TABLE_1,
-    RECIPES,
-    Run,
-    execute,
-    export_weights,
-    format_mse,
-    markdown_table,
-    measure_baselines,
-    read_results,
-    reproduce,
-    summarize,
-    write_json,
-)
+from denoise_lib import results as results_module
+from denoise_lib.experiments import RECIPES, Run, execute, export_weights, measure_baselines, reproduce
 from denoise_lib.metrics import mse
 from denoise_lib.models import UNet
 from denoise_lib.noise import Blend
+from denoise_lib.results import (
+    LEVELS,
+    PAPER_PARAMETERS,
+    PAPER_TABLE_1,
+    format_mse,
+    markdown_table,
+    read_results,
+    summarize,
+    write_json,
+)
 from denoise_lib.training import evaluate, predict
 from denoise_lib.weights import read_weights
 
@@ -313,7 +309,7 @@ def test_format_mse() -> None:
 def test_readme_table() -> None:
     results = [result(error=0.0009), result(recipe="best", error=0.0007), result("unet-no-skips", "severe", error=0.02)]
     results += [result(seed=1, error=0.0011), result(level="moderate", data="small"), result(level="moderate", epochs=3)]
-    lines = experiments.readme_table({"table": summarize(results)}).splitlines()
+    lines = results_module.readme_table({"table": summarize(results)}).splitlines()
     assert len(lines) == 4  # of the full data and ten epochs alone
     assert "mild" in lines[2] and "0.00095" in lines[2] and "0.00070" in lines[2]
     assert f"0.00100 ± {statistics.stdev([0.0009, 0.0011]):.5f} (2 seeds)" in lines[2]
@@ -324,10 +320,10 @@ def test_readme_table() -> None:
     ("value", "verdict"), [(1.0, "ok"), (2.0, "ok"), (0.99, "OUTSIDE"), (2.01, "OUTSIDE"), (math.nan, "OUTSIDE")]
 )
 def test_headlines(value: float, verdict: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(experiments, "read_results", lambda name: {"bands": {"key": {"low": 1.0, "high": 2.0}}})
-    experiments.headline("key", value)
+    monkeypatch.setattr(results_module, "read_results", lambda name: {"bands": {"key": {"low": 1.0, "high": 2.0}}})
+    results_module.headline("key", value)
     assert capsys.readouterr().out == f"headline  key: {value:.4g}   band 1 .. 2   {verdict}\n"
-    experiments.headline("unknown", value)
+    results_module.headline("unknown", value)
     assert capsys.readouterr().out.endswith("OUTSIDE\n")
 
 
@@ -412,7 +408,7 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_machine_is_named() -> None:
-    machine = experiments.machine(torch.device("cpu"))
+    machine = results_module.machine(torch.device("cpu"))
     assert machine["device"].startswith("CPU ") and f"{os.cpu_count()} cores" in machine["device"]
     assert machine["threads"] == torch.get_num_threads() == 1
     assert set(machine) == {"device", "threads", "python", "torch", "denoise_lib", "date"}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import denoise_lib
-from denoise_lib import data, experiments, training, weights
+from denoise_lib import data, experiments, results, training, weights
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.metrics import mse
 from denoise_lib.noise import Blend
@@ -100,12 +100,12 @@ def test_reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "mild,blind",
     ]
     assert main([*REPRODUCE, *choice, "--export", "shipped"]) == 0
-    content = experiments.read_results("out/table.json")
+    content = results.read_results("out/table.json")
     assert {(run["network"], run["level"], run["seed"]) for run in content["runs"]} == {
         (network, level, seed) for network in ("unet", "unet-no-skips") for level in ("mild", "blind") for seed in (3, 4)
     }
     output = capsys.readouterr().out
-    assert experiments.markdown_table(content) in output and "results: out/table.json" in output
+    assert results.markdown_table(content) in output and "results: out/table.json" in output
     assert sorted(os.listdir("shipped")) == sorted(
         f"{network}-{level}.{suffix}"
         for network in ("unet", "unet-no-skips")
@@ -118,7 +118,7 @@ def test_reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_reproduce_baselines() -> None:
     assert main([*REPRODUCE, "--baselines"]) == 0
-    rows = experiments.read_results("out/table.json")["baselines"]
+    rows = results.read_results("out/table.json")["baselines"]
     assert {row["data"] for row in rows} == {"small"} and len(rows) == 21
 
 

@@ -159,11 +159,11 @@ def test_readme_names_both_commands(readme):
 
 
 def test_readme_table_is_rendered_from_the_results(readme):
-    from denoise_lib import experiments
+    from denoise_lib import results
 
     content = json.loads((ROOT / "results" / "unet_vs_autoencoder.json").read_text(encoding="utf-8"))
     (stands,) = re.findall(r"<!-- results -->\n(.*?)\n<!-- /results -->", readme, re.DOTALL)
-    assert stands.strip() == experiments.readme_table(content).strip()
+    assert stands.strip() == results.readme_table(content).strip()
 
 
 def test_readme_badges_open_the_notebooks(readme):

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from denoise_lib import experiments, weights
+from denoise_lib import experiments, results, weights
 from denoise_lib.metrics import mse
 from denoise_lib.models import Autoencoder, UNet, count_parameters
 from denoise_lib.training import predict
@@ -158,8 +158,8 @@ def test_a_shipped_network_is_what_its_card_says(name: str) -> None:
     card, model = weights_card(name), load_pretrained(name)
     network, _, level = name.rpartition("-")
     assert card["parameters"] == count_parameters(model) == count_parameters(experiments.NETWORKS[network]())
-    assert card["test_mu"] == experiments.LEVELS.get(level, experiments.LEVELS["moderate"])
-    assert set(card["mse_at_mu"]) == {f"{mu:.2f}" for mu in experiments.LEVELS.values()}
+    assert card["test_mu"] == results.LEVELS.get(level, results.LEVELS["moderate"])
+    assert set(card["mse_at_mu"]) == {f"{mu:.2f}" for mu in results.LEVELS.values()}
     assert card["mse_at_mu"][f"{card['test_mu']:.2f}"] == pytest.approx(card["mse"], rel=1e-6)
     assert card["machine"]["device"] and card["machine"]["torch"] and card["machine"]["date"]
     assert card["recipe"] and card["data"] and card["noise"] and card["training_seconds"] > 0
@@ -189,7 +189,7 @@ def test_a_shipped_network_reproduces_its_error_on_the_full_test_digits(
 def test_a_shipped_cards_error_is_that_of_its_run_in_the_results(name: str) -> None:
     card = weights_card(name)
     network, _, level = name.rpartition("-")
-    runs = experiments.read_results("unet_vs_autoencoder")["runs"]
+    runs = results.read_results("unet_vs_autoencoder")["runs"]
     errors = [
         run["test"]["mse"]
         for run in runs

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from denoise_lib.experiments import machine, write_json
+from denoise_lib.results import machine, write_json
 
 from .run_notebooks import run_one
 

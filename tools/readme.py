@@ -6,9 +6,9 @@ import re
 import sys
 from pathlib import Path
 
-from denoise_lib.experiments import LEVELS, read_results, readme_table
 from denoise_lib.explorers import example_digits, models_for, noisy_copy
 from denoise_lib.figures import panel, png, tile
+from denoise_lib.results import LEVELS, read_results, readme_table
 from denoise_lib.training import predict
 
 TABLE = re.compile(r"(<!-- results -->\n).*?(\n<!-- /results -->)", re.DOTALL)

@@ -46,7 +46,8 @@ if "google.colab" in sys.modules and importlib.util.find_spec("denoise_lib") is 
 
 import torch
 
-from denoise_lib.experiments import headline, setup_report
+from denoise_lib.experiments import setup_report
+from denoise_lib.results import headline
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly

@@ -47,7 +47,8 @@ if "google.colab" in sys.modules and importlib.util.find_spec("denoise_lib") is 
 
 import torch
 
-from denoise_lib.experiments import headline, setup_report
+from denoise_lib.experiments import setup_report
+from denoise_lib.results import headline
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -62,11 +63,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from denoise_lib import Autoencoder, UNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
 from denoise_lib.data import NoisyImages, as_float_images, mnist
-from denoise_lib.experiments import LEVELS, PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, read_results
 from denoise_lib.explorers import denoise_explorer, denoise_filmstrip, noisy_copy
 from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, tile
 from denoise_lib.metrics import mse_per_image
 from denoise_lib.noise import Blend
+from denoise_lib.results import LEVELS, PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, read_results
 
 # %% [markdown]
 # ## 2.1 The task

@@ -1,0 +1,104 @@
+"""What a training leaves behind: its history, and a checkpoint from which it goes on exactly."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is damaged, or belongs to another training."""
+
+
+@dataclass
+class History:
+    """What `fit` saw: one entry an epoch."""
+
+    loss: list[float] = field(default_factory=list)
+    """Mean training loss over the epoch's images."""
+    validation: list[float] = field(default_factory=list)
+    """Loss on the validation pairs after the epoch; empty without them."""
+    lr: list[float] = field(default_factory=list)
+    """Learning rate of the epoch's last step."""
+    seconds: list[float] = field(default_factory=list)
+    """Wall-clock seconds of the epoch's training, without validation."""
+
+    @property
+    def epochs(self) -> int:
+        """Number of finished epochs."""
+        return len(self.loss)
+
+
+@dataclass
+class TrainingState:
+    """All that decides how a training goes on; saved and loaded as one file."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: LRScheduler | None
+    scaler: torch.amp.GradScaler
+    history: History
+    settings: dict[str, Any]
+
+    def try_to_save(self, path: Path) -> None:
+        """Save atomically; where that fails (full disk), warn and keep the last good file: training need not stop."""
+        content = {
+            "settings": self.settings,
+            "history": asdict(self.history),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "scaler": self.scaler.state_dict(),
+        }
+        scratch = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with scratch.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(scratch, path)
+        except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "disk full or not writable"
+            warnings.warn(
+                f"could not write the checkpoint {path} after epoch {self.history.epochs} ({reason}): training goes on, "
+                "the last good checkpoint is kept, and the next epoch tries again.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        finally:  # a failure or Ctrl-C leaves no half-written file
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
+
+    def load(self, path: Path, device: torch.device) -> None:
+        """Take everything from a file; raise `CheckpointError` where it is damaged or from another training."""
+        advice = "delete it to start again, or choose another checkpoint."
+        try:
+            # weights_only: tensors and plain containers; a checkpoint cannot run code.
+            content = torch.load(path, map_location=device, weights_only=True)
+            settings, history = dict(content["settings"]), History(**content["history"])
+        except Exception as error:
+            kind = type(error).__name__
+            raise CheckpointError(f"{path} is no checkpoint of fit, or is damaged ({kind}): {advice}") from error
+        different = [name for name, value in self.settings.items() if settings.get(name, value) != value]
+        if different:
+            told = "; ".join(f"{name} was {settings[name]!r} and is now {self.settings[name]!r}" for name in different)
+            raise CheckpointError(f"{path} belongs to another training ({told}): {advice}")
+        try:
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            if self.scheduler is not None:
+                self.scheduler.load_state_dict(content["scheduler"])
+            self.scaler.load_state_dict(content["scaler"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{path} does not fit this network: {advice}") from error
+        for name, values in asdict(history).items():
+            setattr(self.history, name, values)
