@@ -174,7 +174,7 @@ def guess_the_mu(images: Tensor | None = None, *, seed: int = 0) -> ipywidgets.V
     digits = example_digits() if images is None else images
     source = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
     errors: list[float] = []
-    slider = ipywidgets.FloatSlider(value=0.3, min=0, max=0.6, step=0.01, description="my guess", readout_format=".2f")
+    slider = ipywidgets.FloatSlider(value=0.15, min=0, max=0.6, step=0.01, description="my guess", readout_format=".2f")
     button = ipywidgets.Button(description="Guess", tooltip="Compare my guess with the hidden mu, and draw a new one")
     image, verdict = ipywidgets.Image(format="png"), ipywidgets.HTML("Which mu is it?")
     hidden = 0.0

@@ -129,18 +129,18 @@ def picture(content: np.ndarray | Figure, alt: str) -> DisplayedImage:
         content: a uint8 array such as `tile` or `panel` returns, or a matplotlib figure, which is closed.
         alt: what is to be seen, in words and numbers, for readers who do not see it.
     """
-    from IPython.display import Image as DisplayedImage
+    from IPython.display import Image as DisplayedImage  # its argument `alt` is missing in Colab's IPython 7: use metadata
 
     if not isinstance(alt, str) or len(alt) < 15:
         raise ValueError("alt must say in words what is to be seen; for example 'Eight digits, noisier from left to right'.")
     if isinstance(content, np.ndarray):
-        return DisplayedImage(data=png(content, compress_level=9), format="png", alt=alt)
+        return DisplayedImage(data=png(content, compress_level=9), format="png", metadata={"alt": alt})
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
     content.savefig(buffer, format="png", dpi=80, bbox_inches="tight", pil_kwargs={"compress_level": 9})
     plt.close(content)
-    return DisplayedImage(data=buffer.getvalue(), format="png", alt=alt)
+    return DisplayedImage(data=buffer.getvalue(), format="png", metadata={"alt": alt})
 
 
 def learning_curves(histories: dict[str, History]) -> Figure:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 from torch import nn
 
@@ -100,7 +101,7 @@ def test_explorer_refuses_a_bad_level(make) -> None:  # type: ignore[no-untyped-
 
 @pytest.mark.parametrize("make", [noise_filmstrip, denoise_filmstrip])
 def test_filmstrip_tells_six_levels_in_its_alt_text(make) -> None:  # type: ignore[no-untyped-def]
-    _, metadata = make()._repr_mimebundle_()
+    _, metadata = DisplayFormatter().format(make())
     alt = metadata["image/png"]["alt"]
     assert re.findall(r"mu (0\.\d\d)", alt) == ["0.00", "0.10", "0.25", "0.40", "0.60", "0.80"]
     assert alt.count("PSNR") == 6

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
 from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, png, residual, tile
@@ -102,7 +103,7 @@ def test_png_roundtrip() -> None:
 def test_picture_carries_its_alt_text() -> None:
     alt = "A gray square, three pixels wide"
     shown = picture(np.full((3, 3), 99, np.uint8), alt)
-    data, metadata = shown._repr_mimebundle_()
+    data, metadata = DisplayFormatter().format(shown)
     assert metadata["image/png"]["alt"] == alt and "image/png" in data
     with pytest.raises(ValueError, match="alt"):
         picture(np.zeros((2, 2), np.uint8), "digits")
