@@ -176,7 +176,7 @@ def guess_the_mu(images: Tensor | None = None, *, seed: int = 0) -> ipywidgets.V
     errors: list[float] = []
     slider = ipywidgets.FloatSlider(value=0.15, min=0, max=0.6, step=0.01, description="my guess", readout_format=".2f")
     button = ipywidgets.Button(description="Guess", tooltip="Compare my guess with the hidden mu, and draw a new one")
-    image, verdict = ipywidgets.Image(format="png"), ipywidgets.HTML("Which mu is it?")
+    image, verdict = _image(), ipywidgets.HTML("Which mu is it?")
     hidden = 0.0
 
     def next_round() -> None:
@@ -208,7 +208,7 @@ def _explorer(render: Callable[[float], Rendered], mu: float) -> ipywidgets.VBox
         value=check_number(mu, "mu", 0, 1, example=MODERATE), min=0, max=1, step=0.01, description="mu", readout_format=".2f"
     )
     slider.layout.width = "420px"
-    image, numbers = ipywidgets.Image(format="png"), ipywidgets.HTML()
+    image, numbers = _image(), ipywidgets.HTML()
 
     def redraw(*_: object) -> None:
         pixels, text = render(slider.value)
@@ -220,3 +220,12 @@ def _explorer(render: Callable[[float], Rendered], mu: float) -> ipywidgets.VBox
     box = ipywidgets.VBox([slider, numbers, image])
     box.slider, box.image, box.numbers, box.redraw = slider, image, numbers, redraw
     return box
+
+
+def _image() -> ipywidgets.Image:
+    """A picture at its own size: stretched to the page, its pixels would blur."""
+    import ipywidgets
+
+    image = ipywidgets.Image(format="png")
+    image.layout.align_self, image.layout.max_width = "flex-start", "100%"
+    return image

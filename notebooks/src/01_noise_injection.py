@@ -316,8 +316,8 @@ print("unbiased:", sample.unbiased)
 # %% [markdown]
 # ## 1.7 A game: guess the mu
 #
-# A digit at a hidden level: move the slider to your guess and press the button. How far off are you, on average,
-# after ten rounds?
+# Eight digits at a hidden level: move the slider to your guess and press the button. How far off are you, on
+# average, after ten rounds?
 
 # %% tags=["nbval-ignore-output"]
 guess_the_mu(seed=SEED)
@@ -326,15 +326,16 @@ guess_the_mu(seed=SEED)
 # Can a program do better? **Predict** how, before you read on: which pixels give mu away?
 #
 # A black pixel has the mean mu / sqrt(2 pi), so the background alone tells mu. The border of these images is
-# always black, and a program can use it:
+# nearly always black, and a program can use it:
 
 # %%
 border = torch.ones(28, 28, dtype=torch.bool)
 border[3:-3, 3:-3] = False
+print(f"share of black pixels in the border: {(digits[..., border] == 0).float().mean():.1%}")
 
 
 def estimate_mu(noisy_image):
-    """mu from the mean of the border pixels, which are black in every clean digit."""
+    """mu from the mean of the border pixels, which are black in nearly every clean digit."""
     return noisy_image[..., border].mean(-1) * np.sqrt(2 * np.pi)
 
 

@@ -239,8 +239,8 @@ picture(
 
 # %% [markdown]
 # Stretching made the *digits* fade and left the noise looking alike. Two pictures that are stretched differently
-# cannot be compared. (The paper's inputs were clipped to 0..1 before, which saved them from the worst. Its networks'
-# outputs were not, and each of its grids has a range of its own.)
+# cannot be compared. (The paper's inputs were clipped to 0..1 before, which saved them from the worst. Its
+# networks' outputs were not, and each of its grids has a range of its own.)
 #
 # ## 2.5 Table 1, measured again
 #
