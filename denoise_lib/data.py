@@ -7,33 +7,23 @@ drawn once (the first paper) or anew whenever an image is seen.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
-import shutil
-import tempfile
-import time
 import zlib
-from collections.abc import Callable, Iterator
-from http.client import HTTPException
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Literal, overload
-from urllib.request import Request, urlopen
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
+from .downloads import DataError, download_file, file_md5
 from .noise import Noise
 from .validation import check_choice, check_count, check_generator, check_images
 
 SMALL_TEST_PER_DIGIT = 100
-Download = Callable[[str, Path, str], None]
-
-
-class DataError(RuntimeError):
-    """A data file is missing, damaged, or could not be downloaded; the message says which, and what to do."""
 
 
 @overload
@@ -240,65 +230,11 @@ def _find_or_download(name: str, md5: str, root: str | os.PathLike[str] | None, 
     paths = [home / "MNIST" / "raw" / name for home in homes]
     for path in paths:
         if path.exists():
-            if _md5(path) != md5:
+            if file_md5(path) != md5:
                 raise DataError(f"{path} is damaged (its checksum is wrong): delete it, and it will be downloaded again.")
             return path
     download_file([mirror + name for mirror in mirrors], paths[0], md5)
     return paths[0]
-
-
-def download_file(
-    urls: list[str], path: Path, md5: str, *, attempts: int = 3, pause: float = 1.0, timeout: float = 30.0
-) -> None:
-    """Download a file from the first of several mirrors that serves it rightly, and only then give it its name.
-
-    Args:
-        urls: addresses of the same file, tried in turn.
-        path: where the file shall stand; its folder is made.
-        md5: checksum in hex; what does not match is thrown away.
-        attempts: rounds over all mirrors.
-        pause: seconds before the second round, doubled for each further one.
-        timeout: seconds of silence after which a mirror is given up.
-
-    Raises:
-        DataError: no mirror served the file; nothing was left behind.
-    """
-    problem: Exception | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # In the target's own folder, so that the final rename cannot cross a file system.
-        scratch = tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-")
-    except OSError as error:
-        raise DataError(f"cannot write to {path.parent} ({error.strerror}); set DENOISE_DATA to a writable folder.") from error
-    with scratch as folder:
-        for attempt in range(attempts):
-            if attempt:
-                time.sleep(pause * 2 ** (attempt - 1))
-            for url in urls:
-                try:
-                    _fetch(url, Path(folder) / path.name, md5, timeout)
-                    os.replace(Path(folder) / path.name, path)
-                    return
-                except (OSError, ValueError, HTTPException) as error:
-                    problem = error
-    raise DataError(
-        f"could not download {path.name} from {len(urls)} mirror(s) in {attempts} attempts ({str(problem).strip()}); "
-        f"work offline with mnist(size='small'), or put the file into {path.parent}."
-    )
-
-
-def _fetch(url: str, path: Path, md5: str, timeout: float) -> None:
-    """One download. Unlike torchvision's, it has a timeout: on a bad line, a server may fall silent for ever."""
-    request = Request(url, headers={"User-Agent": "denoise_lib"})
-    with urlopen(request, timeout=timeout) as response, path.open("wb") as file:
-        shutil.copyfileobj(response, file)
-    if _md5(path) != md5:
-        raise ValueError("what came has a wrong checksum")
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _read_idx(path: Path) -> np.ndarray:

@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 from torchvision.datasets.mnist import read_image_file
 
-from denoise_lib import data
-from denoise_lib.data import DataError, NoisyImages, as_float_images, data_folder, download_file, mnist, without
+from denoise_lib import data, downloads
+from denoise_lib.data import NoisyImages, as_float_images, data_folder, mnist, without
+from denoise_lib.downloads import DataError, download_file
 from denoise_lib.noise import Blend, Gaussian, PointSample
 
 # --- the small MNIST ---------------------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ def test_a_second_attempt_helps(kind: str, site: Site, tmp_path: Path) -> None:
 
 def test_pauses_double_between_attempts(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(data.time, "sleep", pauses.append)
+    monkeypatch.setattr(downloads.time, "sleep", pauses.append)
     with pytest.raises(DataError, match="4 attempts"):
         download_file([f"{site.address}/none"], tmp_path / FILE, md5(CONTENT), attempts=4, pause=0.5)
     assert pauses == [0.5, 1, 2]
@@ -251,7 +252,7 @@ def test_a_full_disk_while_downloading(site: Site, tmp_path: Path, monkeypatch: 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(data.os, "replace", full)
+    monkeypatch.setattr(downloads.os, "replace", full)
     with refused(DataError, FILE, "No space left"):
         get([site.serve(FILE, CONTENT)], tmp_path / FILE)
     assert os.listdir(tmp_path) == []
@@ -261,7 +262,7 @@ def test_ctrl_c_while_downloading_leaves_nothing(site: Site, tmp_path: Path, mon
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(data.os, "replace", stop)
+    monkeypatch.setattr(downloads.os, "replace", stop)
     with pytest.raises(KeyboardInterrupt):
         get([site.serve(FILE, CONTENT)], tmp_path / FILE)
     assert os.listdir(tmp_path) == []
@@ -278,7 +279,7 @@ def test_a_folder_without_permission(site: Site, tmp_path: Path, monkeypatch: py
     def forbidden(**_: Any) -> None:  # chmod would not stop a superuser, who runs the tests in many containers
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(data.tempfile, "TemporaryDirectory", forbidden)
+    monkeypatch.setattr(downloads.tempfile, "TemporaryDirectory", forbidden)
     with refused(DataError, "cannot write to", "Permission denied"):
         get([site.serve(FILE, CONTENT)], tmp_path / FILE)
     assert os.listdir(tmp_path) == [] and not site.seen
@@ -291,7 +292,7 @@ def tiny_mnist(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S
     monkeypatch.setattr(MNIST, "resources", [(name, md5(content)) for name, content in GOOD.items()])
     monkeypatch.delenv("DENOISE_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(data.time, "sleep", lambda _: None)
+    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
     for name, content in GOOD.items():
         site.serve(f"second/{name}", content)  # the first mirror has nothing
     return site

@@ -18,7 +18,7 @@ PACKAGE = Path(denoise_lib.__file__).parent
 # A module imports only from floors below its own. A new module needs a floor here, and in the design.
 FLOORS = {
     "validation": 0,
-    "noise": 1, "models": 1, "metrics": 1,
+    "noise": 1, "models": 1, "metrics": 1, "downloads": 1,
     "data": 2, "saliency": 2, "weights": 2, "baselines": 2, "checkpoints": 2, "results": 2,
     "training": 3, "figures": 3,
     "explorers": 4, "checks": 4, "experiments": 4, "benchmark": 4,
