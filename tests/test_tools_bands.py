@@ -16,7 +16,7 @@ import os
 
 seed = int(os.environ["DENOISE_SEED"])
 print(f"headline  error: {10 + seed}   band nan .. nan   OUTSIDE")
-{more}
+MORE
 '''
 
 
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def measure(folder: Path, more: str = "") -> tuple[int, Path]:
-    (folder / "src" / "one.py").write_text(SOURCE.format(more=more), encoding="utf-8")
+    (folder / "src" / "one.py").write_text(SOURCE.replace("MORE", more), encoding="utf-8")
     assert notebooks.main(["--folder", str(folder), "pair"]) == 0
     output = folder.parent / "bands.json"
     arguments = ["--folder", str(folder), "--build", str(folder.parent / "build"), "--seeds", "2", "--output", str(output)]
