@@ -251,3 +251,9 @@ def test_pages_carry_alternative_texts():
     assert 'alt="digits at mu &quot;0.25&quot;"' in page or "alt='digits at mu \"0.25\"'" in page
     assert "<title>figures</title>" in page
     assert "image/png" in figure.data, "the notebook itself is left as it was"
+
+
+def test_a_page_shows_formulas_without_a_script():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Before\n\n$$\\frac{a}{b}$$\n\nafter")])
+    page = run_notebooks.render(notebook, "formulas")
+    assert "<mfrac>" in page and "\\frac" not in page and "@formula" not in page

@@ -102,10 +102,16 @@ def read_headlines(notebook: NotebookNode, report: Report) -> None:
 def render(notebook: NotebookNode, title: str) -> str:
     """The notebook as one HTML file."""
     notebook = copy.deepcopy(notebook)
+    formulas: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        formulas.append(latex_to_mathml(match[1].strip(), display="block"))
+        return f"@formula-{len(formulas) - 1}@"
+
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            # MathML needs no script: nbconvert's own way fetches one, and a room without a network would see raw LaTeX.
-            cell.source = FORMULA.sub(lambda match: latex_to_mathml(match[1].strip(), display="block"), cell.source)
+            # MathML needs no script; nbconvert would fetch one, and a room without a network would see raw LaTeX.
+            cell.source = FORMULA.sub(keep, cell.source)
         for output in cell.get("outputs", []):
             # nbconvert does not know alternative texts, so the figures that have one are given to it as HTML.
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")
@@ -113,7 +119,8 @@ def render(notebook: NotebookNode, title: str) -> str:
                 data = output.data["image/png"].replace("\n", "")
                 output.data = {"text/html": f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'}
     page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, {"metadata": {"name": title}})
-    return str(page)
+    # Only now: nbconvert tears the tags of MathML apart.
+    return re.sub(r"@formula-(\d+)@", lambda match: formulas[int(match[1])], str(page))
 
 
 def table(reports: list[Report]) -> str:
