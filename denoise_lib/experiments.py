@@ -171,13 +171,14 @@ def reproduce(
         The content of the results file.
     """
     path = Path(output)
-    done = {_run_of(result).name: result for result in read_results(path)["runs"]} if path.exists() else {}
-    todo = [run for run in runs if run.name not in done]
     check_count(jobs, "jobs", example=1)
+    done = _known_runs(path)
+    todo = [run for run in runs if run.name not in done]
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
     work = delayed(execute)
     results = Parallel(n_jobs=jobs)(work(run, path.parent / "runs", device=device, threads=threads) for run in todo)
-    done.update({_run_of(result).name: result for result in results})
+    # Read again: hours later, another command may have added its own.
+    done = _known_runs(path) | {_run_of(result).name: result for result in results}
     content = {
         "about": "Casey and Racape (2023), Table 1, measured again: mean squared error on MNIST's test digits.",
         "command": "python -m denoise_lib reproduce unet-vs-autoencoder",
@@ -264,6 +265,10 @@ def setup_report(device: torch.device | str | None = None) -> str:
 def _mse_at(model: nn.Module, size: str, mu: float) -> float:
     noisy, clean = test_pairs(size, mu)
     return mse(predict(model, noisy), clean)
+
+
+def _known_runs(path: Path) -> dict[str, dict[str, Any]]:
+    return {_run_of(result).name: result for result in read_results(path)["runs"]} if path.exists() else {}
 
 
 def _run_of(result: dict[str, Any]) -> Run:

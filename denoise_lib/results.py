@@ -79,7 +79,7 @@ def summarize(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         groups.setdefault(key, []).append(result)
     rows = []
     for (network, level, recipe, data, epochs), group in sorted(groups.items()):
-        paper = PAPER_TABLE_1.get((network, level), {}).get("mse")
+        paper = PAPER_TABLE_1.get((network, level), {}).get("mse") if data == "full" else None
         errors = [result["test"]["mse"] for result in group]
         rows.append({
             "network": network, "level": level, "recipe": recipe, "data": data, "epochs": epochs, "seeds": len(group),

@@ -184,6 +184,22 @@ def test_the_initial_weights_follow_the_runs_seed(
             assert torch.equal(initial[seed], UNet().encode_a.weight)
 
 
+def test_results_that_another_command_adds_meanwhile_are_kept(
+    tiny: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "table.json"
+    other = replace(TINY, seed=7)
+
+    def while_it_trains(run: Run, *arguments: Any, **options: Any) -> dict[str, Any]:
+        monkeypatch.setattr(experiments, "execute", execute)
+        reproduce([other], output, device="cpu")
+        return execute(run, *arguments, **options)
+
+    monkeypatch.setattr(experiments, "execute", while_it_trains)
+    content = reproduce([TINY], output, device="cpu")
+    assert {result["seed"] for result in content["runs"]} == {TINY.seed, other.seed}
+
+
 @pytest.mark.parametrize("recipe", list(RECIPES))
 def test_an_interrupted_run_goes_on(
     recipe: str, tiny: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
