@@ -2,7 +2,7 @@
 
 This is the one place that says *which* PSNR. Two definitions are in use: the mean over images of each image's PSNR
 (the papers' and this course's default), and the PSNR of the mean squared error pooled over all images. The first is
-never smaller (Jensen's inequality); on the second paper's photos they differ by about one dB. Name the one you quote.
+never smaller (Jensen's inequality). Name the one you quote.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ print("the mean of the PSNRs is never the smaller one:", psnr(noisy, digits) >= 
 
 # %% [markdown]
 # Here they nearly agree, since all digits get nearly the same noise. On photographs, where the noise depends on
-# the picture, they differ by about one dB (notebook 3): more than most improvements that papers report.
+# the picture, they differ much more, and a paper that does not name its PSNR cannot be compared.
 #
 # ## 1.5 Clipping makes the noise biased
 #

@@ -364,8 +364,8 @@ for level in LEVELS:
 
 # %% [markdown]
 # Without its skips the U-Net falls back to about the autoencoder's error. So the skips *are* the cause, and the
-# paper was right for a reason that it did not test. The wider layers of the autoencoder matter little beside them.
-# (One seed each: do not read anything into small differences between the last two columns.)
+# paper was right for a reason that it did not test. The wider layers of the autoencoder matter little beside
+# them. (One seed each: do not read anything into small differences between the last two columns.)
 #
 # ## 2.7 Trained at one level, tested at another
 #
@@ -552,8 +552,9 @@ else:
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `return (predict(model, noisy) + predict(model, noisy.flip(-1)).flip(-1)) / 2`. It hurts: a mirrored 3 is no
-# digit, and this network knows digits only. In notebook 3, on photographs, the same trick wins 0.2 dB.
+# `return (predict(model, noisy) + predict(model, noisy.flip(-1)).flip(-1)) / 2`. At this level it hurts: a
+# mirrored 3 is no digit, and this network knows digits only. Photographs, where left and right are alike, are
+# another matter.
 # </details>
 #
 # **Exercise 3** (a project). Make the ablation finer: zero only the *upper* skip, or only the *lower* one. Which
