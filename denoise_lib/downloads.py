@@ -56,6 +56,18 @@ def download_file(
     )
 
 
+def data_folder() -> Path:
+    """Where downloads are kept: the folder DENOISE_DATA, or `~/.cache/denoise_lib` (XDG_CACHE_HOME is honoured)."""
+    if os.environ.get("DENOISE_DATA"):
+        return Path(os.environ["DENOISE_DATA"])
+    return cache_folder()
+
+
+def cache_folder() -> Path:
+    """`~/.cache/denoise_lib`, or its like under XDG_CACHE_HOME."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "denoise_lib"
+
+
 def _fetch(url: str, path: Path, md5: str, timeout: float) -> None:
     """One download. Unlike torchvision's, it has a timeout: on a bad line, a server may fall silent for ever."""
     request = Request(url, headers={"User-Agent": "denoise_lib"})

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from .data import as_float_images, mnist
-from .figures import panel, picture, png, residual, tile
+from .figures import panel, picture, pixels, png, residual, tile
 from .metrics import mse, psnr, ssim
 from .noise import MODERATE, Blend, add_noise
 from .results import LEVELS
+from .targets import CORRUPTIONS, POWERS, Targets, best_prediction, corrupted_pixel
 from .training import predict
 from .validation import check_choice, check_count, check_number
 from .weights import load_pretrained
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     from IPython.display import Image as DisplayedImage
 
 FILMSTRIP_LEVELS = (0.0, 0.1, 0.25, 0.4, 0.6, 0.8)
+BROKEN: dict[str, dict[str, float | bool]] = {
+    "mean is not zero": {"offset": 0.1},
+    "noise is shared": {"shared": 0.5},
+    "clipped": {"clip": True},
+    "cut to 8 bits": {"eight_bit": True},
+}
+"""The ways to break an assumption of Noise2Noise, as arguments of `Targets`."""
 MODEL_CHOICES = ("nearest level", "blind")
 Rendered = tuple[np.ndarray, str]
 
@@ -162,6 +170,134 @@ def denoise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed
     return box
 
 
+def render_estimators(level: float, corruption: str = "white overlay", *, value: float = 0.3, seed: int = 0) -> Rendered:
+    """Histogram of a pixel's noisy targets, with what each loss makes of them.
+
+    Args:
+        level: strength of the corruption, in [0, 1].
+        corruption: one of `targets.CORRUPTIONS`.
+        value: the clean pixel.
+        seed: of the noise.
+
+    Returns:
+        (uint8 picture, one line of numbers).
+    """
+    from matplotlib.figure import Figure
+
+    targets = corrupted_pixel(value, corruption, level, seed=seed)
+    best = {loss: best_prediction(targets, loss) for loss in POWERS}
+    figure = Figure(figsize=(6.4, 2.6), dpi=80, layout="constrained")
+    axes = figure.subplots()
+    axes.hist(targets.clamp(-0.5, 1.5).numpy(), bins=80, range=(-0.5, 1.5), color="0.8", density=True)
+    axes.axvline(value, color="black", linewidth=4, alpha=0.35, label="clean pixel")
+    for (loss, place), style in zip(best.items(), ("-", "--", ":"), strict=True):
+        axes.axvline(place, linestyle=style, linewidth=2.2, color=f"C{list(best).index(loss)}", label=f"{loss}: {place:.2f}")
+    axes.set(xlim=(-0.5, 1.5), xlabel=f"noisy targets of one pixel ({corruption}, level {level:.2f})", yticks=[])
+    axes.legend(loc="upper right", fontsize=8)
+    found = "   ".join(f"{loss} learns {place:.3f}" for loss, place in best.items())
+    return pixels(figure), f"level {level:.2f}   clean {value:.3f}   {found}"
+
+
+def render_assumptions(sigma: float, broken: tuple[str, ...] = (), *, draws: int = 2000, seed: int = 0) -> Rendered:
+    """What L2 learns from Gaussian noisy targets whose assumptions are broken: theory as lines, many draws as dots.
+
+    Args:
+        sigma: standard deviation of the noise, in (0, 1].
+        broken: names in `BROKEN`.
+        draws: noisy targets averaged for each of 21 grey levels.
+        seed: of the noise.
+
+    Returns:
+        (uint8 picture, one line of numbers). Left: mean of the targets less the clean pixel, which is the bias that a
+        network learns. Right: the input's noise against the target's; a network keeps what the line's slope says.
+    """
+    from matplotlib.figure import Figure
+
+    for name in broken:
+        check_choice(name, "broken", tuple(BROKEN))
+    arguments = {key: value for name in broken for key, value in BROKEN[name].items()}
+    targets = Targets(sigma, **arguments)  # type: ignore[arg-type]
+    grey = torch.linspace(0, 1, 21, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    noisy, target = targets.draw(grey.expand(check_count(draws, "draws", example=2000), -1), generator)
+    measured, predicted = target.mean(dim=0) - grey, targets.bias(grey)
+    middle = 10  # at mid-grey, where clipping matters least
+    own, other = noisy[:, middle] - 0.5, target[:, middle] - target[:, middle].mean()
+    kept = float((own * other).mean() / own.square().mean())
+    figure = Figure(figsize=(7.2, 2.7), dpi=80, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.axhline(0, color="0.7", linewidth=1)
+    left.plot(grey, predicted, color="C0", label="predicted")
+    left.plot(grey, measured, "o", color="C1", markersize=4, label="measured")
+    left.set(ylim=(-0.25, 0.25), xlabel="clean pixel", ylabel="bias that L2 learns")
+    left.legend(fontsize=8)
+    right.plot(own[:400], other[:400], ".", color="0.6", markersize=3)
+    ends = torch.tensor([-3 * sigma, 3 * sigma])
+    right.plot(ends, targets.shared * ends, color="C0", label=f"predicted slope {targets.shared:.2f}")
+    right.set(xlim=(-1, 1), ylim=(-1, 1), xlabel="noise of the input", ylabel="noise of the target")
+    right.legend(fontsize=8, loc="upper left")
+    worst = int(predicted.abs().argmax())
+    text = (
+        f"sigma {sigma:.2f}   largest bias: predicted {predicted[worst]:+.3f}, measured {measured[worst]:+.3f}   "
+        f"share of the input's noise that stays: predicted {targets.shared:.2f}, measured {kept:.2f}"
+    )
+    return pixels(figure), text
+
+
+def estimator_explorer(*, corruption: str = "white overlay", level: float = 0.4, seed: int = 0) -> ipywidgets.VBox:
+    """A slider over the strength of a corruption, above what L2, L1 and L0 learn from it; a menu chooses the corruption."""
+    import ipywidgets
+
+    menu = ipywidgets.Dropdown(options=CORRUPTIONS, value=corruption, description="noise")
+    box = _explorer(lambda value: render_estimators(value, menu.value, seed=seed), level, name="level")
+    menu.observe(lambda _: box.redraw(), names="value")
+    box.children = (menu, *box.children)
+    box.menu = menu
+    return box
+
+
+def estimator_filmstrip(*, seed: int = 0) -> DisplayedImage:
+    """The filmstrip of `estimator_explorer`: white overlay and random values, each at three levels."""
+    cases = [(corruption, level) for corruption in ("white overlay", "random value") for level in (0.2, 0.4, 0.6)]
+    rendered = [render_estimators(level, corruption, seed=seed) for corruption, level in cases]
+    return _strip(rendered, [f"{corruption}, level {level:.1f}" for corruption, level in cases], columns=2)
+
+
+def noise2noise_explorer(*, sigma: float = 0.2, seed: int = 0) -> ipywidgets.VBox:
+    """The assumption breaker: a slider over the noise and a switch for each assumption of Noise2Noise.
+
+    Args:
+        sigma: where the slider starts.
+        seed: of the noise.
+    """
+    import ipywidgets
+
+    switches = [ipywidgets.Checkbox(value=False, description=name, indent=False) for name in BROKEN]
+
+    def render(value: float) -> Rendered:
+        broken = tuple(switch.description for switch in switches if switch.value)
+        return render_assumptions(max(value, 0.01), broken, seed=seed)
+
+    box = _explorer(render, sigma, name="sigma")
+    for switch in switches:
+        switch.observe(lambda _: box.redraw(), names="value")
+    box.children = (ipywidgets.HBox(switches), *box.children)
+    box.switches = switches
+    return box
+
+
+def noise2noise_filmstrip(*, sigma: float = 0.2, seed: int = 0) -> DisplayedImage:
+    """The filmstrip of `noise2noise_explorer`: nothing broken, each assumption alone, and two together."""
+    cases: list[tuple[str, ...]] = [(), *((name,) for name in BROKEN), ("mean is not zero", "noise is shared")]
+    rendered = [render_assumptions(sigma, case, seed=seed) for case in cases]
+    return _strip(rendered, [" and ".join(case) or "nothing is broken" for case in cases], columns=2)
+
+
+def _strip(rendered: list[Rendered], titles: list[str], columns: int) -> DisplayedImage:
+    words = "; ".join(f"{title}: {numbers}" for title, (_, numbers) in zip(titles, rendered, strict=True))
+    return picture(panel([shown for shown, _ in rendered], titles, columns=columns), f"What the slider shows. {words}")
+
+
 def guess_the_mu(images: Tensor | None = None, *, seed: int = 0) -> ipywidgets.VBox:
     """A game: eight digits at a hidden level, a slider for the guess, and a button that tells how far off it is.
 
@@ -200,12 +336,12 @@ def guess_the_mu(images: Tensor | None = None, *, seed: int = 0) -> ipywidgets.V
     return box
 
 
-def _explorer(render: Callable[[float], Rendered], mu: float) -> ipywidgets.VBox:
+def _explorer(render: Callable[[float], Rendered], start: float, name: str = "mu") -> ipywidgets.VBox:
     """Slider, numbers and picture in a box; the parts are its attributes `slider`, `numbers`, `image`."""
     import ipywidgets
 
     slider = ipywidgets.FloatSlider(
-        value=check_number(mu, "mu", 0, 1, example=MODERATE), min=0, max=1, step=0.01, description="mu", readout_format=".2f"
+        value=check_number(start, name, 0, 1, example=MODERATE), min=0, max=1, step=0.01, description=name, readout_format=".2f"
     )
     slider.layout.width = "420px"
     image, numbers = _image(), ipywidgets.HTML()

@@ -221,3 +221,12 @@ def _torch_snippets_show() -> Callable[..., Any] | None:
                 delattr(Tensor, name)
     function: Callable[..., Any] = show
     return function
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """A matplotlib figure drawn as a uint8 picture, (height, width, 3): for a slider, which shows pictures and no figures."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])

@@ -199,26 +199,30 @@ class Poisson(Noise):
 
 @dataclass(frozen=True)
 class Bernoulli(Noise):
-    """Missing pixels: each pixel is set to 0 in all channels with probability p, and kept otherwise.
+    """Missing pixels: each pixel is set to `missing` in all channels with probability p, and kept otherwise.
 
     Biased as it stands, with the mean (1 - p) I: Lehtinen et al. (section 3.2) leave the missing pixels of the
-    *target* out of the loss.
+    *target* out of the loss. `Bernoulli(p, missing=math.nan)` draws such targets, for `losses.masked_l2_loss`.
     """
 
     p: float
+    missing: float = 0.0
 
     def __post_init__(self) -> None:
         check_number(self.p, "p", 0, 1, example=0.5)
+        if self.missing != 0 and not (isinstance(self.missing, float) and math.isnan(self.missing)):
+            raise ValueError(f"missing must be 0 or NaN, but is {self.missing!r}; for example missing=math.nan.")
 
     def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(image)
-        return torch.where(_draw_per_pixel(image, generator) < self.p, torch.zeros_like(image), image)
+        return torch.where(_draw_per_pixel(image, generator) < self.p, self.missing, image)
 
     def mean(self, image: Tensor) -> Tensor:
-        return (1 - self.p) * check_images(image)
+        # A missing pixel has no value: what is kept is the image itself.
+        return check_images(image) * (1 - self.p if self.missing == 0 else 1)
 
     def variance(self, image: Tensor) -> Tensor:
-        return self.p * (1 - self.p) * check_images(image).square()
+        return check_images(image).square() * (self.p * (1 - self.p) if self.missing == 0 else 0)
 
 
 @dataclass(frozen=True)
@@ -273,12 +277,13 @@ class PointSample(Noise):
         self._check_cells(image)
         check_generator(generator, image.device)
         count, channels, height, width = image.shape
-        rows, columns, size = height // self.cell, width // self.cell, self.cell**2
-        # (N, C, H, cell, W, cell) -> (N, C, H, W, cell*cell): the last axis runs over the pixels of one cell.
-        cells = image.reshape(count, channels, rows, self.cell, columns, self.cell).permute(0, 1, 2, 4, 3, 5)
-        cells = cells.reshape(count, channels, rows, columns, size)
-        place = torch.randint(size, (count, 1, rows, columns, 1), generator=generator, device=image.device)
-        return cells.gather(-1, place.expand(-1, channels, -1, -1, -1)).squeeze(-1)
+        rows, columns = height // self.cell, width // self.cell
+        place = torch.randint(self.cell**2, (count, 1, rows, columns), generator=generator, device=image.device)
+        row = torch.arange(0, height, self.cell, device=image.device).view(-1, 1) + place // self.cell
+        column = torch.arange(0, width, self.cell, device=image.device) + place % self.cell
+        # Read only the chosen pixels: (N, C, cell*H * cell*W) -> (N, C, H * W).
+        chosen = (row * width + column).flatten(2).expand(-1, channels, -1)
+        return image.flatten(2).gather(2, chosen).view(count, channels, rows, columns)
 
     def clean(self, image: Tensor) -> Tensor:
         self._check_cells(image)

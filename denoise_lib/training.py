@@ -19,18 +19,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import l1_loss, mse_loss
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from .checkpoints import CheckpointError, History, TrainingState
+from .losses import LOSSES, AnnealedL0, Loss
 from .metrics import mse, psnr, ssim
-from .validation import check_choice, check_count, check_images, check_number, check_path, check_same_shape
+from .validation import check_choice, check_count, check_images, check_number, check_path, check_same_shape, stream_seed
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-LOSSES: dict[str, Loss] = {"l2": mse_loss, "l1": l1_loss}
 SCHEDULES = ("one-cycle", "cosine")
 
 __all__ = ["CheckpointError", "History", "Scores", "TrainingDiverged", "TrainingInterrupted", "evaluate", "fit", "predict"]
@@ -73,30 +71,34 @@ def fit(
     batch_size: int = 128,
     loss: str | Loss = "l2",
     schedule: str | Callable[[torch.optim.Optimizer, int], LRScheduler] | None = None,
+    shuffle: bool = True,
     seed: int = 0,
     device: torch.device | str | None = None,
     amp: bool | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    validation: Dataset[Any] | None = None,
+    validation: Dataset[Any] | Callable[[nn.Module], float] | None = None,
     progress: bool = True,
 ) -> History:
     """Train a model in place on pairs (input, target) with Adam.
 
     Args:
         model: a network; it is moved to `device` and stays there.
-        dataset: pairs; `NoisyImages` is served batch-wise from one tensor, any other `Dataset` by a `DataLoader`.
+        dataset: pairs; `NoisyImages` and `NoisyPairs` are served batch-wise from one tensor, any other `Dataset` by a
+            `DataLoader`.
         epochs: passes over the data, at least 1. After a resume, the total and not the rest.
         lr: Adam's learning rate; the peak of the schedule where there is one.
         batch_size: pairs a step.
-        loss: "l2" (mean squared error), "l1" (mean absolute error), or a function (output, target) -> scalar tensor.
+        loss: "l2" (mean squared error), "l1" (mean absolute error), "l0" (annealed), "hdr", "masked-l2" (see `losses`), or a
+            function (output, target) -> scalar tensor.
         schedule: None for a constant rate (the papers); "one-cycle" or "cosine"; or a function
             (optimizer, total steps) -> a torch scheduler, stepped once a batch.
+        shuffle: False serves the pairs in their order, as the second paper does.
         seed: of the order of the pairs and of fresh noise. The initial weights come from you: `torch.manual_seed`.
         device: where to train; by default "cuda" where there is one, else "cpu".
         amp: mixed precision; None turns it on on CUDA alone: bfloat16 where the chip has it, else float16 with a scaled loss.
         checkpoint: file to which everything is saved after each epoch. Where it exists, training goes on from it, and
             on a CPU ends with the same weights, bit for bit, as without the interruption.
-        validation: pairs on which the loss is measured after each epoch.
+        validation: pairs on which the loss is measured after each epoch, or a function model -> number.
         progress: print a line an epoch.
 
     Returns:
@@ -118,7 +120,7 @@ def fit(
         raise TypeError(f"amp must be True, False or None, but is {amp!r}.")
     loss_function = _loss_function(loss)
     size = _length(dataset, "dataset")
-    if validation is not None:
+    if validation is not None and not callable(validation):
         _length(validation, "validation")
     device = default_device(device)
     precision = Precision(device, amp)
@@ -133,11 +135,12 @@ def fit(
     settings = {
         "network": type(model).__name__, "arguments": model.extra_repr(), "pairs": size,
         "noise": repr(getattr(dataset, "noise", None)), "fresh": getattr(dataset, "fresh", None),
-        "lr": lr, "batch_size": batch_size, "seed": seed,
+        "target_noise": repr(getattr(dataset, "target_noise", None)), "augmentation": getattr(dataset, "augmentation", None),
+        "lr": lr, "batch_size": batch_size, "shuffle": shuffle, "seed": seed, "amp": precision.enabled,
         "loss": loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__name__),
         "schedule": schedule if isinstance(schedule, str | None) else "callable",
-        # A schedule is laid out over all epochs; without one, a training may be prolonged.
-        "epochs": epochs if schedule is not None else None,
+        # A schedule is laid out over all epochs, and so is the annealing; without them, a training may be prolonged.
+        "epochs": epochs if schedule is not None or isinstance(loss_function, AnnealedL0) else None,
     }  # fmt: skip
     state = TrainingState(model, optimizer, scheduler, precision.scaler, history, settings)
     path = Path(check_path(checkpoint, "checkpoint")) if checkpoint is not None else None
@@ -149,8 +152,11 @@ def fit(
     was_training = model.training
     try:
         while history.epochs < epochs:
-            _train_epoch(model, dataset, batch_size, seed, device, loss_function, optimizer, scheduler, precision, history)
-            if validation is not None:
+            order = Order(batch_size, shuffle, seed, epochs)
+            _train_epoch(model, dataset, order, device, loss_function, optimizer, scheduler, precision, history)
+            if callable(validation):
+                history.validation.append(_measure(validation, model))
+            elif validation is not None:
                 history.validation.append(_validation_loss(model, validation, batch_size, device, loss_function))
             if path is not None:
                 state.try_to_save(path)
@@ -262,11 +268,20 @@ class Precision:
         return torch.autocast(self.device.type, self.dtype, enabled=self.enabled)
 
 
+@dataclass(frozen=True)
+class Order:
+    """How the pairs are served."""
+
+    batch_size: int
+    shuffle: bool
+    seed: int
+    epochs: int
+
+
 def _train_epoch(
     model: nn.Module,
     dataset: Dataset[Any],
-    batch_size: int,
-    seed: int,
+    order: Order,
     device: torch.device,
     loss_function: Loss,
     optimizer: torch.optim.Optimizer,
@@ -277,12 +292,15 @@ def _train_epoch(
     """One pass over the data, added to the history. It is random by (seed, epoch) alone, so that a resume is exact."""
     start = time.perf_counter()
     model.train()
-    generator = torch.Generator().manual_seed((seed << 20) + history.epochs)
+    generator = torch.Generator().manual_seed(stream_seed(order.seed >> 12, (order.seed << 20) + history.epochs))
     # Summed on the device and read once an epoch: reading it at each step would make a GPU wait.
     total, count = torch.zeros((), device=device, dtype=torch.float64), 0
-    batches = _batches(dataset, batch_size, device, generator)
-    steps = math.ceil(_length(dataset, "dataset") / batch_size)
-    for noisy, target in tqdm(batches, total=steps, leave=False, unit="step", disable=not sys.stderr.isatty()):
+    batches = _batches(dataset, order.batch_size, device, generator, order.shuffle)
+    steps = math.ceil(_length(dataset, "dataset") / order.batch_size)
+    bar = tqdm(batches, total=steps, leave=False, unit="step", disable=not sys.stderr.isatty())
+    for step, (noisy, target) in enumerate(bar):
+        if isinstance(loss_function, AnnealedL0):
+            loss_function.progress = (history.epochs + step / steps) / order.epochs
         optimizer.zero_grad(set_to_none=True)
         with precision.autocast():
             output = model(noisy)
@@ -306,6 +324,12 @@ def _train_epoch(
     history.seconds.append(time.perf_counter() - start)
 
 
+def _measure(function: Callable[[nn.Module], float], model: nn.Module) -> float:
+    model.eval()
+    with torch.no_grad():
+        return float(function(model))
+
+
 def _validation_loss(
     model: nn.Module, validation: Dataset[Any], batch_size: int, device: torch.device, loss_function: Loss
 ) -> float:
@@ -317,19 +341,22 @@ def _validation_loss(
 
 
 def _batches(
-    dataset: Dataset[Any], size: int, device: torch.device, generator: torch.Generator | None
+    dataset: Dataset[Any], size: int, device: torch.device, generator: torch.Generator | None, shuffle: bool = True
 ) -> Iterable[tuple[Tensor, Tensor]]:
     """Batches on the device: straight from a tensor where the data set can, else through a `DataLoader`."""
     if hasattr(dataset, "batches"):
-        return dataset.batches(size, device, generator=generator)  # type: ignore[no-any-return]
-    loader = DataLoader(dataset, batch_size=size, shuffle=generator is not None, generator=generator)
+        return dataset.batches(size, device, generator=generator, shuffle=shuffle)  # type: ignore[no-any-return]
+    loader = DataLoader(dataset, batch_size=size, shuffle=shuffle and generator is not None, generator=generator)
     return ((noisy.to(device), target.to(device)) for noisy, target in loader)
 
 
 def _loss_function(loss: str | Loss) -> Loss:
+    if isinstance(loss, type):
+        raise TypeError(f"loss must be a function (output, target), but is a class; write {loss.__name__}().")
     if callable(loss):
         return loss
-    return LOSSES[check_choice(loss, "loss", tuple(LOSSES))]
+    chosen = LOSSES[check_choice(loss, "loss", tuple(LOSSES))]
+    return chosen() if isinstance(chosen, type) else chosen
 
 
 def _scheduler(

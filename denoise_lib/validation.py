@@ -125,6 +125,14 @@ def check_generator(generator: object, device: torch.device) -> torch.Generator 
     return generator
 
 
+def stream_seed(seed: int, index: int) -> int:
+    """The seed of one of many independent streams, such as one for each photo or epoch.
+
+    torch's CPU generator reads 32 bits of its seed, so that a seed above them would be ignored: fold it in.
+    """
+    return (seed * 2_654_435_761 + index) % 2**32  # Knuth's multiplicative hash; seed 0 leaves the index
+
+
 def check_path(path: object, name: str = "path") -> str:
     """Return `path` as a string if it is a str or a path object, and not empty."""
     if not isinstance(path, (str, os.PathLike)):

@@ -18,10 +18,14 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from .models import Autoencoder, UNet
+from .models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet
 from .validation import check_choice
 
-NETWORKS: dict[str, type[nn.Module]] = {"UNet": UNet, "Autoencoder": Autoencoder}
+NETWORKS: dict[str, type[nn.Module]] = {
+    network.__name__: network for network in (UNet, Autoencoder, TNet, BaseNet, Noise2NoiseUNet, TinyDenoiser)
+}
+# The arguments that a network was made with: attributes of the same names.
+ARGUMENTS = {"UNet": ("skips",), "TNet": ("batch_norm",), "Noise2NoiseUNet": ("shared_decoder",)}
 
 
 class WeightsError(RuntimeError):
@@ -57,7 +61,7 @@ def load_pretrained(name: str, device: torch.device | str | None = None) -> nn.M
 
     Args:
         name: one of `available_weights()`: 'unet-mild', 'unet-moderate', 'unet-severe', 'unet-blind' (trained on mu
-            from 0 to 0.5), 'autoencoder-mild', ...
+            from 0 to 0.5), 'autoencoder-mild', ... for digits; 'tnet', 'tiny-denoiser', ... for 32x32 colour photos.
         device: where to put it; the CPU by default.
 
     Raises:
@@ -98,8 +102,9 @@ def write_weights(model: nn.Module, path: str | os.PathLike[str], card: dict[str
     """
     check_choice(type(model).__name__, "the model's class", tuple(NETWORKS))
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
-    arguments = {"skips": False} if isinstance(model, UNet) and not model.skips else {}
-    full_card = {"network": type(model).__name__, "arguments": arguments, **card}
+    network = type(model).__name__
+    arguments = {name: getattr(model, name) for name in ARGUMENTS.get(network, ())}
+    full_card = {"network": network, "arguments": arguments, **card}
     full_card["sha256"] = hashlib.sha256(content).hexdigest()
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

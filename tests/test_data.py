@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
 from torchvision.datasets.mnist import read_image_file
 
-from denoise_lib import data, downloads
-from denoise_lib.data import NoisyImages, as_float_images, data_folder, mnist, without
-from denoise_lib.downloads import DataError, download_file
+from denoise_lib import digits, downloads
+from denoise_lib.data import NoisyImages, as_float_images, mnist, without
+from denoise_lib.downloads import DataError, data_folder, download_file
 from denoise_lib.noise import Blend, Gaussian, PointSample
 
 # --- the small MNIST ---------------------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ def test_the_cache_without_settings_is_in_the_home_folder(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("array", [IMAGES, LABELS, IMAGES[:0]], ids=["images", "labels", "none"])
 def test_idx_files_are_read(array: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(idx(array))
-    read = data._read_idx(tmp_path / FILE)
+    read = digits._read_idx(tmp_path / FILE)
     assert read.dtype == np.uint8 and read.flags.writeable
     assert np.array_equal(read, array) and read.shape == array.shape
 
@@ -381,7 +381,7 @@ BAD_IDX = {
 def test_damaged_idx_files_are_refused(kind: str, tmp_path: Path, refused: Any) -> None:
     (tmp_path / FILE).write_bytes(BAD_IDX[kind])
     with refused(DataError, FILE, "delete it"):
-        data._read_idx(tmp_path / FILE)
+        digits._read_idx(tmp_path / FILE)
 
 
 # --- NoisyImages -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from torch import Tensor
 import denoise_lib
 from denoise_lib import data, experiments, results, training, weights
 from denoise_lib.__main__ import EPILOG, build_parser, main
+from denoise_lib.downloads import DataError
 from denoise_lib.metrics import mse
 from denoise_lib.noise import Blend
 from denoise_lib.training import predict
@@ -224,7 +225,7 @@ def test_a_checkpoint_of_another_training(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_failed_download(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise data.DataError("could not download.")
+        raise DataError("could not download.")
 
     monkeypatch.setattr(data, "mnist", fail)
     assert main([*TRAIN, "--data", "full"]) == 1

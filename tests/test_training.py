@@ -21,9 +21,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from denoise_lib import training
-from denoise_lib.data import NoisyImages
-from denoise_lib.models import Autoencoder, UNet
-from denoise_lib.noise import Blend
+from denoise_lib.data import NoisyImages, NoisyPairs
+from denoise_lib.models import Autoencoder, Noise2NoiseUNet, TNet, UNet
+from denoise_lib.noise import Blend, Gaussian
 from denoise_lib.training import (
     CheckpointError,
     History,
@@ -196,6 +196,63 @@ def test_validation_does_not_change_the_training(pairs: NoisyImages, digits: Ten
     assert same_weights(plain, watched)
     noisy, clean = next(validation.batches(12))
     assert history.validation[-1] == pytest.approx(evaluate(watched, noisy, clean).mse, rel=1e-5)
+
+
+def test_validation_by_a_function_is_recorded_once_an_epoch(pairs: NoisyImages, capsys: pytest.CaptureFixture[str]) -> None:
+    model, plain = small_network(), small_network()
+    seen: list[dict[str, Tensor]] = []
+
+    def measure(candidate: nn.Module) -> float:
+        assert candidate is model
+        seen.append(weights(candidate.eval()))  # fit goes on in train mode all the same
+        return len(seen) / 4
+
+    history = quick(model, pairs, epochs=3, validation=measure, progress=True)
+    assert history.validation == [0.25, 0.5, 0.75]
+    assert [line.split()[6:8] for line in capsys.readouterr().out.splitlines()] == [
+        ["validation", "0.25000"], ["validation", "0.50000"], ["validation", "0.75000"],
+    ]  # fmt: skip
+    # It saw the network after each epoch, and changed nothing.
+    assert told(quick(plain, pairs, epochs=3)) == told(history) | {"validation": []}
+    assert same_weights(model, plain) and model.training
+    assert all(torch.equal(tensor, seen[-1][name]) for name, tensor in weights(model).items())
+    assert not torch.equal(seen[0]["weight"], seen[1]["weight"])
+
+
+def test_validation_by_a_function_is_measured_on_the_trained_network(pairs: NoisyImages, digits: Tensor) -> None:
+    noisy, clean = next(NoisyImages(digits[20:], Blend(0.25)).batches(12))
+    model = network()
+    history = quick(model, pairs, validation=lambda candidate: evaluate(candidate, noisy, clean).psnr)
+    assert len(history.validation) == 2 and history.validation[-1] == evaluate(model, noisy, clean).psnr
+
+
+def test_validation_by_a_function_after_a_resume(pairs: NoisyImages, tmp_path: Path) -> None:
+    def mean_weight(model: nn.Module) -> Tensor:  # a tensor of one number will do
+        return model.weight.detach().mean()  # type: ignore[union-attr,operator]
+
+    straight = quick(small_network(), pairs, epochs=4, validation=mean_weight)
+    quick(small_network(), pairs, epochs=1, validation=mean_weight, checkpoint=tmp_path / "run.pt")
+    resumed = quick(small_network(), pairs, epochs=4, validation=mean_weight, checkpoint=tmp_path / "run.pt")
+    assert resumed.validation == straight.validation and all(isinstance(value, float) for value in resumed.validation)
+
+
+def test_without_shuffling_the_seed_changes_nothing(pairs: NoisyImages) -> None:
+    def run(**options: Any) -> nn.Module:
+        model = network()
+        quick(model, pairs, **options)
+        return model
+
+    in_order = run(shuffle=False)
+    assert same_weights(in_order, run(shuffle=False, seed=1))
+    assert not same_weights(in_order, run()) and same_weights(run(), run(shuffle=True))
+
+
+def test_large_seeds_differ_too(pairs: NoisyImages) -> None:
+    models = []
+    for seed in (0, 4096):
+        models.append(small_network())
+        quick(models[-1], pairs, seed=seed)
+    assert not same_weights(*models)
 
 
 def test_mixed_precision_trains_on_a_cpu(pairs: NoisyImages) -> None:
@@ -373,6 +430,8 @@ OTHER_SETTINGS: dict[str, dict[str, Any]] = {
     "loss": {"loss": "l1"},
     "schedule": {"schedule": None},
     "epochs": {"epochs": 4},
+    "shuffle": {"shuffle": False},
+    "amp": {"amp": True},
 }
 
 
@@ -403,6 +462,49 @@ def test_a_checkpoint_of_another_network_or_data_is_refused(
         quick(network(), NoisyImages(digits[:20], Blend(0.4)), checkpoint=path)
     with refused(CheckpointError, "fresh was False and is now True"):
         quick(network(), NoisyImages(digits[:20], Blend(0.25), fresh=True), checkpoint=path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"exchange": True}, "augmentation was 'none' and is now 'exchange'"),
+        ({"flips": True}, "augmentation was 'none' and is now 'flips'"), ({"target_noise": Gaussian(0.2)}, "sigma=0.2"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_other_pairs_is_refused(
+    changes: dict[str, Any], words: str, digits: Tensor, tmp_path: Path, refused: Any
+) -> None:
+    quick(small_network(), NoisyPairs(digits, Gaussian(0.1)), checkpoint=tmp_path / "run.pt")
+    with refused(CheckpointError, words):
+        quick(small_network(), NoisyPairs(digits, Gaussian(0.1), **changes), checkpoint=tmp_path / "run.pt")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (lambda: TNet(batch_norm=True), "batch_norm=True"),
+        (lambda: Noise2NoiseUNet(shared_decoder=True), "shared_decoder=True"),
+    ],
+)
+def test_a_checkpoint_of_a_variant_of_the_network_is_refused(
+    kind: Callable[[], nn.Module], words: str, tmp_path: Path, refused: Any
+) -> None:
+    photos = NoisyPairs(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)), Gaussian(0.1))
+    model = kind()
+    quick(model, photos, epochs=1, checkpoint=tmp_path / "run.pt")
+    with refused(CheckpointError, words, words.replace("True", "False")):
+        quick(type(model)(), photos, epochs=2, checkpoint=tmp_path / "run.pt")
+
+
+def test_a_checkpoint_keeps_the_statistics_of_batch_norm(tmp_path: Path) -> None:
+    photos = NoisyPairs(torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0)), Gaussian(0.1))
+    straight, resumed = (network(0, lambda: TNet(batch_norm=True)) for _ in range(2))
+    quick(straight, photos, epochs=2, batch_size=3)
+    quick(resumed, photos, epochs=1, batch_size=3, checkpoint=tmp_path / "run.pt")
+    resumed = network(5, lambda: TNet(batch_norm=True))
+    quick(resumed, photos, epochs=2, batch_size=3, checkpoint=tmp_path / "run.pt")
+    assert same_weights(straight, resumed)
+    assert "norm_1.running_mean" in weights(resumed) and (weights(resumed)["norm_1.running_mean"] != 0).all()
 
 
 def test_a_checkpoint_that_fits_in_all_but_its_tensors(pairs: NoisyImages, tmp_path: Path, refused: Any) -> None:

@@ -1,0 +1,125 @@
+"""The second paper's training set, made again: pairs of 32x32 photos, each pixel a random pixel of its cell.
+
+50,000 pairs are squares of the photos at hand, reduced by `PointSample` twice. They are built photo by photo, so that the
+large squares (10 GB) are never held together, and kept in the cache (154 MB a copy).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from .downloads import data_folder
+from .noise import PointSample
+from .photographs import photo_files, square_crops
+from .validation import check_count, stream_seed
+
+
+@dataclass(frozen=True)
+class PhotoPairs:
+    """Two noisy copies of each photo, and the photo: uint8 tensors (N, 3, H, W) each."""
+
+    first: Tensor
+    second: Tensor
+    clean: Tensor
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+
+def photo_pairs(
+    split: str = "train",
+    source: str | os.PathLike[str] = "builtin",
+    *,
+    count: int,
+    cell: int = 8,
+    side: int = 32,
+    seed: int = 0,
+    root: str | os.PathLike[str] | None = None,
+    cache: bool = True,
+    progress: bool = True,
+) -> PhotoPairs:
+    """Draw `count` fixed pairs from a source's photos, all photos equally often (but for a remainder).
+
+    Args:
+        split, source, root: as for `photos`.
+        count: number of pairs N.
+        cell: of `PointSample`; the squares have side * cell pixels, 256 as in the paper's data.
+        side: H = W of the pairs.
+        seed: of the squares and of the noise.
+        cache: keep the result in DENOISE_DATA, or in the cache folder, and read it from there next time.
+        progress: show a bar in a terminal.
+
+    Returns:
+        `PhotoPairs`. Rounding to 8 bits changes only `clean`, by at most half a grey level: noisy pixels are pixels.
+
+    Example:
+        >>> pairs = photo_pairs("test", count=8, cache=False)
+        >>> pairs.first.shape, pairs.first.dtype
+        (torch.Size([8, 3, 32, 32]), torch.uint8)
+    """
+    check_count(count, "count", example=1000)
+    check_count(cell, "cell", example=8)
+    check_count(side, "side", example=32)
+    check_count(seed, "seed", 0, example=0)
+    files = photo_files(split, source, root=root)
+    path = data_folder() / "pairs" / f"{split}-{count}-{_key(files, count, cell, side, seed)}.safetensors"
+    if cache and path.exists():
+        try:
+            return PhotoPairs(**load_file(path))
+        except (SafetensorError, TypeError, OSError):
+            pass  # damaged: built again, and replaced
+    pairs = _build(files, count, cell, side, seed, progress)
+    if cache:
+        _keep(pairs, path)
+    return pairs
+
+
+def _key(files: list[Traversable], *settings: int) -> str:
+    """A name for the result: it changes with any byte of the photos, and with any setting."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _build(files: list[Traversable], count: int, cell: int, side: int, seed: int, progress: bool) -> PhotoPairs:
+    crops = -(-count // len(files))
+    noise = PointSample(cell)
+    first, second, clean = (torch.empty(len(files) * crops, 3, side, side, dtype=torch.uint8) for _ in range(3))
+    squares = square_crops(files, size=side * cell, crops=crops, seed=seed)
+    hidden = not (progress and sys.stderr.isatty())
+    for index, square in enumerate(tqdm(squares, "building pairs", len(files), unit="photo", leave=False, disable=hidden)):
+        generator = torch.Generator().manual_seed(stream_seed(seed, (1 << 31) + index))
+        image = square.float() / 255
+        here = slice(index * crops, (index + 1) * crops)
+        for target, value in ((first, noise(image, generator)), (second, noise(image, generator)), (clean, noise.clean(image))):
+            target[here] = (value * 255).round().to(torch.uint8)
+    # Photo by photo would show a network one scene for a hundred pairs in a row: mix them, once and for all.
+    order = torch.randperm(len(first), generator=torch.Generator().manual_seed(seed))[:count]
+    return PhotoPairs(first[order], second[order], clean[order])
+
+
+def _keep(pairs: PhotoPairs, path: Path) -> None:
+    """Write the cache under its name only when it is whole; a folder that cannot be written to is no error."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"first": pairs.first, "second": pairs.second, "clean": pairs.clean}, scratch)
+        scratch.replace(path)
+    except (OSError, SafetensorError):
+        pass
+    finally:  # Ctrl-C too leaves no half-written file
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)

@@ -1,0 +1,124 @@
+"""What a network can learn from noisy targets, worked out for a single pixel (Lehtinen et al., 2018, section 2).
+
+A network that cannot know the noise of its target settles, for each input, on the value with the least expected loss:
+the mean of the targets for L2, the median for L1, the mode for L0. Everything here is that sentence, and what becomes of
+it when one of its assumptions is broken.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .noise import clipped_normal_moments
+from .validation import check_choice, check_count, check_images, check_number
+
+POWERS = {"L2": 2.0, "L1": 1.0, "L0": 0.05}
+"""Each loss as a power of the error; a small power stands for L0, which counts the targets that are missed."""
+CORRUPTIONS = ("Gaussian", "random value", "white overlay", "skewed")
+
+
+def corrupted_pixel(value: float, corruption: str, level: float, count: int = 4000, seed: int = 0) -> Tensor:
+    """Many noisy targets of one pixel.
+
+    Args:
+        value: the clean value, in [0, 1].
+        corruption: "Gaussian" (standard deviation `level`), "random value" (replaced by a uniform number with probability
+            `level`), "white overlay" (replaced by 1 with probability `level`), or "skewed" (exponential noise of mean 0
+            and standard deviation `level`).
+        level: in [0, 1].
+        count: number of targets.
+        seed: one seed draws the same random numbers at every level.
+
+    Returns:
+        float64 (count,).
+    """
+    check_number(value, "value", 0, 1, example=0.3)
+    check_number(level, "level", 0, 1, example=0.3)
+    check_choice(corruption, "corruption", CORRUPTIONS)
+    generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+    share = torch.rand(check_count(count, "count", example=4000), generator=generator, dtype=torch.float64)
+    other = torch.rand(count, generator=generator, dtype=torch.float64)
+    normal = torch.randn(count, generator=generator, dtype=torch.float64)
+    if corruption == "Gaussian":
+        return value + level * normal
+    if corruption == "skewed":
+        return value + level * (-torch.log1p(-share) - 1)
+    replacement = other if corruption == "random value" else torch.ones_like(other)
+    return torch.where(share < level, replacement, value)
+
+
+def risk(candidates: Tensor, targets: Tensor, loss: str) -> Tensor:
+    """Mean loss of predicting each candidate for all targets: (M,) and (N,) -> (M,)."""
+    power = POWERS[check_choice(loss, "loss", tuple(POWERS))]
+    for name, value in (("candidates", candidates), ("targets", targets)):
+        check_images(value, name, value_range=None, min_dim=1)
+    return (candidates.view(-1, 1) - targets.view(1, -1)).abs().pow(power).mean(dim=1)
+
+
+def best_prediction(targets: Tensor, loss: str) -> float:
+    """The value with the least mean loss: the targets' mean for L2, median for L1, about their mode for L0."""
+    check_choice(loss, "loss", tuple(POWERS))
+    check_images(targets, "targets", value_range=None, min_dim=1)
+    if loss == "L2":
+        return float(targets.mean())
+    if loss == "L1":
+        return float(targets.quantile(0.5))
+    # A power below 1 is least at one of the targets: try some, spread evenly over their ranks.
+    candidates = targets.quantile(torch.linspace(0, 1, 401, dtype=targets.dtype), interpolation="nearest")
+    return float(candidates[risk(candidates, targets, loss).argmin()])
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Gaussian noisy targets, with switches that break the assumptions of Noise2Noise one by one.
+
+    The input is I + sigma N. The target is I + offset + sigma (shared N + sqrt(1 - shared^2) N'), then clipped or stored in
+    8 bits.
+    """
+
+    sigma: float = 0.2
+    offset: float = 0.0
+    """Mean of the target's noise; 0 for Noise2Noise."""
+    shared: float = 0.0
+    """Correlation of the target's noise with the input's; 0 for Noise2Noise."""
+    clip: bool = False
+    """Clip the target to [0, 1]."""
+    eight_bit: bool = False
+    """Store the target as `(255 * target).clip(0, 255)`, cut off to whole numbers, as a cast to uint8 does."""
+
+    def __post_init__(self) -> None:
+        check_number(self.sigma, "sigma", 0, 1, open_low=True, example=0.2)
+        check_number(self.offset, "offset", -1, 1, example=0.1)
+        check_number(self.shared, "shared", 0, 1, example=0.5)
+
+    def draw(self, image: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """(input, target) for an image of any shape."""
+        check_images(image, min_dim=1)
+        own, other = (torch.randn(image.shape, generator=generator, dtype=image.dtype) for _ in range(2))
+        noise = self.shared * own + math.sqrt(1 - self.shared**2) * other
+        target = image + self.offset + self.sigma * noise
+        if self.clip:
+            target = target.clamp(0, 1)
+        if self.eight_bit:
+            target = (255 * target).clamp(0, 255).floor() / 255
+        return image + self.sigma * own, target
+
+    def mean(self, image: Tensor) -> Tensor:
+        """Exact expectation of the target given the clean image: what L2 learns where the noise of the two is independent."""
+        check_images(image, min_dim=1)
+        centre = image + self.offset
+        if self.eight_bit:
+            # The mean of a number that counts steps is the sum of the probabilities that each step is reached.
+            steps = torch.arange(1, 256, dtype=image.dtype) / 255
+            reached = torch.special.ndtr((centre.unsqueeze(-1) - steps) / self.sigma)
+            mean: Tensor = reached.sum(dim=-1) / 255
+            return mean
+        return clipped_normal_moments(centre, self.sigma)[0] if self.clip else centre
+
+    def bias(self, image: Tensor) -> Tensor:
+        """What L2 learns, less the clean image."""
+        return self.mean(image) - image
