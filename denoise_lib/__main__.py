@@ -146,11 +146,11 @@ def _reproduce_photos(options: argparse.Namespace) -> int:
     check_count(options.seeds, "--seeds", example=5)
     base = experiments.PhotoRun("tnet", epochs=options.epochs, pairs=options.pairs, amp=options.amp)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    networks = options.networks.split(",") if options.networks else None
+    networks = options.networks.split(",") if options.networks is not None else None
     runs = experiments.table_runs(options.table, base, seeds, networks)
     content = experiments.reproduce(runs, photos, options.output, device=options.device, jobs=options.jobs)
     if options.export:
-        experiments.export_weights(runs, options.output, options.export)
+        experiments.export_weights(runs, photos, options.output, options.export)
     print(photo_table(content))
     print(f"results: {options.output}")
     return 0
@@ -194,7 +194,9 @@ def _weights(options: argparse.Namespace) -> int:
         return 0
     for name in available_weights():
         card = weights_card(name)
-        print(f"{name:22s} {card['parameters']:>7,} parameters   test MSE {card['mse']:.5f} at mu {card['test_mu']:.2f}")
+        digits = "test_mu" in card
+        quality = f"MSE {card['mse']:.5f} at mu {card['test_mu']:.2f}" if digits else f"PSNR {card['psnr']:.2f} dB on photos"
+        print(f"{name:22s} {card['parameters']:>7,} parameters   test {quality}")
     return 0
 
 

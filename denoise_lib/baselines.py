@@ -131,17 +131,18 @@ def _bilateral(image: np.ndarray, sigma: float) -> np.ndarray:
 def _bm3d(image: np.ndarray, sigma: float) -> np.ndarray:
     from bm3d import bm3d, bm3d_rgb  # an optional package: its licence allows no commercial use
 
-    # A grey photo has no colour planes to scale, and bm3d_rgb would divide by zero.
-    if np.ptp(image, axis=-1).max() == 0:
-        return np.repeat(bm3d(image[..., 0], sigma).reshape(*image.shape[:2], 1), 3, axis=-1)
-    result: np.ndarray = bm3d_rgb(image, sigma)
-    return result
+    with np.errstate(divide="ignore", invalid="ignore"):
+        result: np.ndarray = bm3d_rgb(image, sigma)
+    if np.isfinite(result).all():
+        return result
+    # A colour plane without contrast, such as a grey photo's, is divided by zero: take the channels one by one.
+    return np.stack([np.squeeze(bm3d(image[..., channel], sigma)) for channel in range(3)], axis=-1)
 
 
 # For stacks (N, H, W, 3). A strength of the mean and the median filter is the side of their window.
 COLOUR_FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
     "do nothing": (lambda stack, _: stack, (0,)),
-    "mean filter": (lambda stack, side: uniform_filter(stack, (0, int(side), int(side), 0)), (2, 3, 5)),
+    "mean filter": (lambda stack, side: uniform_filter(stack, (0, int(side), int(side), 0)), (3, 5)),
     "Gaussian filter": (lambda stack, s: gaussian(stack, sigma=(0, s, s, 0)), (0.4, 0.5, 0.6, 0.7, 0.8, 1.0)),
     "median filter": (lambda stack, side: median(stack, np.ones((1, int(side), int(side), 1))), (3, 5)),
     "bilateral filter": (

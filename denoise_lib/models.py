@@ -320,6 +320,9 @@ class SelfEnsemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, H) -> (N, C, H, H)."""
+        if not isinstance(x, Tensor) or x.dim() != 4 or x.shape[-1] != x.shape[-2]:
+            shape = tuple(x.shape) if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise ValueError(f"SelfEnsemble takes square images of shape (N, C, H, H), but got {shape}.")
         outputs = []
         for turns in range(4):
             for mirror in (False, True):

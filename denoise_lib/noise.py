@@ -208,6 +208,10 @@ class Bernoulli(Noise):
     p: float
     missing: float = 0.0
 
+    @property
+    def unbiased(self) -> bool:  # type: ignore[override]
+        return math.isnan(self.missing)
+
     def __post_init__(self) -> None:
         check_number(self.p, "p", 0, 1, example=0.5)
         if self.missing != 0 and not (isinstance(self.missing, float) and math.isnan(self.missing)):

@@ -6,6 +6,7 @@ the mean over images of each image's PSNR on outputs clipped to [0, 1], as in th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from .data import NoisyImages, NoisyPairs, mnist
+from .losses import LOSSES
 from .metrics import mse, psnr
 from .models import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet, count_parameters
 from .noise import MODERATE, Bernoulli, Blend, parse_noise
@@ -84,6 +86,11 @@ class Photos:
             sets["held-out"] = photo_pairs("all", self.held_out, count=HELD_OUT_PAIRS, cell=self.cell)
         return sets
 
+    def fingerprint(self) -> str:
+        """Eight letters that change with the photos: results of other photos must not pass for results of these."""
+        pairs = self.test_sets()["test"]
+        return hashlib.sha256(pairs.clean.numpy().tobytes()).hexdigest()[:8]
+
 
 @dataclass(frozen=True)
 class PhotoRun:
@@ -104,18 +111,27 @@ class PhotoRun:
         check_choice(self.network, "network", tuple(NETWORKS))
         check_choice(self.recipe, "recipe", tuple(RECIPES))
         check_choice(self.targets, "targets", ("noisy", "clean"))
+        check_choice(self.loss, "loss", tuple(LOSSES))
         check_number(self.lr, "lr", 0, open_low=True, example=5e-4)
         check_count(self.epochs, "epochs", example=50)
         check_count(self.seed, "seed", 0, example=0)
         check_count(self.pairs, "pairs", example=50_000)
-        if self.noise != "point-sample":
-            parse_noise(self.noise)
+        if self.noise == "point-sample":
+            return
+        if not isinstance(self.noise, str):
+            raise TypeError(f"noise must be 'point-sample' or a text such as 'gaussian:0.1', but is {self.noise!r}.")
+        noise = parse_noise(self.noise)
+        if self.recipe != "paper":
+            raise ValueError(f"recipe {self.recipe!r} is for the noise 'point-sample' alone, but noise is {self.noise!r}.")
+        if isinstance(noise, Bernoulli) and self.targets == "noisy" and self.loss != "l2":
+            raise ValueError(f"Bernoulli noise with noisy targets is trained with the masked L2 loss, not {self.loss!r}.")
 
     @property
     def name(self) -> str:
         """Unique among all runs; a file name."""
         precision = "mixed" if self.amp else "float32"
-        words = (self.network, self.noise.replace(":", "-"), self.targets, self.loss, f"{self.lr:g}", self.recipe)
+        noise = self.noise.replace(":", "-").replace(" ", "")
+        words = (self.network, noise, self.targets, self.loss, f"{self.lr:g}", self.recipe)
         return f"{'-'.join(words)}-{self.pairs}x{self.epochs}-{precision}-seed{self.seed}"
 
 
@@ -150,6 +166,7 @@ def execute(
     card_file, checkpoint = base.with_name(base.name + ".json"), base.with_name(base.name + ".pt")
     if card_file.exists():
         kept: dict[str, Any] = json.loads(card_file.read_text(encoding="utf-8"))["result"]
+        _check_photos(kept.get("photos"), photos, card_file)
         return kept
     if threads is not None:
         torch.set_num_threads(threads)
@@ -170,6 +187,7 @@ def execute(
     steps = -(-run.pairs // 32)
     result = {
         **asdict(run),
+        "photos": photos.fingerprint(),
         "parameters": count_parameters(model),
         "untrained_psnr": untrained,
         "noisy_psnr": {name: psnr(pair[0].clamp(0, 1), pair[1]) for name, pair in tests.items()},
@@ -194,6 +212,8 @@ def reproduce(
     path = Path(output)
     check_count(jobs, "jobs", example=1)
     done = _known_runs(path)
+    for result in done.values():
+        _check_photos(result.get("photos"), photos, path)
     todo = [run for run in runs if run.name not in done]
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
     work = delayed(execute)
@@ -221,7 +241,7 @@ def measure_untrained(photos: Photos, output: str | os.PathLike[str], seeds: int
     """PSNR of BaseNet before any training, over several initialisations: the second paper's 6.95 dB."""
     noisy, clean = test_images("point-sample", photos.test_sets()["test"])
     scores = []
-    for seed in range(seeds):
+    for seed in range(check_count(seeds, "seeds", example=12)):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = BaseNet()
@@ -239,7 +259,7 @@ def measure_baselines(photos: Photos, output: str | os.PathLike[str], tuning_ima
     rows = []
     for name in COLOUR_FILTERS:
         share = 10 if name == "BM3D" else 1
-        tuned_on = tuning_images // share
+        tuned_on = max(1, tuning_images // share)
         denoise, chosen = tune_colour_filter(name, noisy[:tuned_on], clean[:tuned_on])
         scores, sizes = {}, {}
         for test, pair in tests.items():
@@ -286,30 +306,45 @@ def measure_clipping(output: str | os.PathLike[str], seeds: int = 3) -> dict[str
     return _add(Path(output), {"clipping": [clipping_run(clip, seed) for clip in (False, True) for seed in range(seeds)]})
 
 
-def export_weights(runs: Iterable[PhotoRun], output: str | os.PathLike[str], folder: str | os.PathLike[str]) -> None:
-    """Copy the weights of each network's first seed to `folder`, named after the network (and its loss, where it is not L2)."""
-    first = {(run.network, run.loss): run for run in sorted(runs, key=lambda run: -run.seed)}
-    for run in first.values():
+def export_weights(
+    runs: Iterable[PhotoRun], photos: Photos, output: str | os.PathLike[str], folder: str | os.PathLike[str]
+) -> None:
+    """Copy the weights of each network's first seed to `folder`, named after the network (and its loss, where it is not L2).
+
+    Raises:
+        ValueError: two kinds of training of one network, such as two learning rates, would get one name.
+    """
+    chosen: dict[str, PhotoRun] = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        name = run.network + ("" if run.loss == "l2" else f"-{run.loss}")
+        if replace(chosen.setdefault(name, run), seed=0) != replace(run, seed=0):
+            raise ValueError(f"two trainings would both be exported as {name!r}; export a table with one row for each network.")
+    for name, run in chosen.items():
         base = Path(output).parent / "runs" / run.name
         kept = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
         model = read_weights(base.with_name(base.name + ".safetensors").read_bytes(), kept)
-        result, recipe = kept["result"], RECIPES[run.recipe]
-        extras = [name for name in ("exchange", "flips") if getattr(recipe, name)]
-        card = {
-            "parameters": result["parameters"],
-            "data": f"{run.pairs:,} pairs of noisy 32x32 photos, no clean targets",
-            "noise": "PointSample(cell=8), drawn once" + (f"; {' and '.join(extras)} anew in each epoch" if extras else ""),
-            "recipe": f"Adam, lr {run.lr:g} {recipe.schedule or 'constant'}, batch 32, {run.epochs} epochs, {run.loss} loss, "
-            + ("bfloat16 mixed precision" if run.amp else "float32"),
-            "seed": run.seed,
-            "psnr": result["scores"]["test"]["psnr"],
-            "scores": {test: {name: scores[name] for name in ("mse", "psnr", "psnr_pooled", "ssim")}
-                       for test, scores in result["scores"].items()},
-            "training_seconds": result["training_seconds"],
-            "machine": result["machine"],
-        }  # fmt: skip
-        name = run.network + ("" if run.loss == "l2" else f"-{run.loss}")
-        write_weights(model, Path(folder) / name, card)
+        write_weights(model, Path(folder) / name, _card(run, photos, kept["result"]))
+
+
+def _card(run: PhotoRun, photos: Photos, result: dict[str, Any]) -> dict[str, Any]:
+    recipe = RECIPES[run.recipe]
+    extras = [name for name in ("exchange", "flips") if getattr(recipe, name)]
+    noise = f"PointSample(cell={photos.cell})" if run.noise == "point-sample" else run.noise
+    return {
+        "parameters": result["parameters"],
+        "data": f"{run.pairs:,} pairs of 32x32 photos, {run.targets} targets" + (f"; {photos.about}" if photos.about else ""),
+        "noise": f"{noise}, drawn once" + (f"; {' and '.join(extras)} anew in each epoch" if extras else ""),
+        "recipe": f"Adam, lr {run.lr:g} {recipe.schedule or 'constant'}, batch 32, {run.epochs} epochs, {run.loss} loss, "
+        + ("mixed precision" if run.amp else "float32"),
+        "seed": run.seed,
+        "psnr": result["scores"]["test"]["psnr"],
+        "scores": {
+            test: {name: scores[name] for name in ("mse", "psnr", "psnr_pooled", "ssim")}
+            for test, scores in result["scores"].items()
+        },
+        "training_seconds": result["training_seconds"],
+        "machine": result["machine"],
+    }
 
 
 def leader_board_score(model: nn.Module, *, seed: int = 0) -> float:
@@ -322,7 +357,9 @@ def leader_board_score(model: nn.Module, *, seed: int = 0) -> float:
     Raises:
         ValueError: the network has too many parameters, or its outputs have another shape or are no numbers.
     """
-    parameters = count_parameters(model)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module such as TNet(), but is a {type(model).__name__}.")
+    parameters = sum(parameter.numel() for parameter in model.parameters())  # frozen ones too
     if parameters > PARAMETER_LIMIT:
         raise ValueError(f"the network has {parameters:,} parameters, but the leader board allows {PARAMETER_LIMIT:,}.")
     pairs = photo_pairs("test", count=200, seed=seed, cache=False, progress=False)
@@ -344,6 +381,8 @@ def table_runs(table: str, base: PhotoRun, seeds: Iterable[int], networks: Itera
         ValueError: an unknown table or network.
     """
     check_choice(table, "table", ("1", "2", "course", "targets"))
+    if networks is not None and table != "2":
+        raise ValueError(f"networks chooses rows of table '2', but the table is {table!r}.")
     rows: dict[str, dict[str, Any]] = {
         "tnet": {"network": "tnet"},
         "tnet-bn": {"network": "tnet-bn"},
@@ -355,13 +394,18 @@ def table_runs(table: str, base: PhotoRun, seeds: Iterable[int], networks: Itera
     if table == "1":
         chosen = [{"network": "tnet", "lr": lr} for lr in (1e-4, 5e-4, 9e-4)]
     elif table == "2":
-        chosen = [rows[check_choice(name, "network", tuple(rows))] for name in networks or rows]
+        chosen = [rows[check_choice(name, "network", tuple(rows))] for name in (rows if networks is None else networks)]
     elif table == "course":
         chosen = [{"network": "tiny-denoiser", "lr": 3e-3, "recipe": "course"}]
     else:
         noises = ("point-sample", f"gaussian:{25 / 255:.4f}", "poisson:30", "bernoulli:0.5")
         chosen = [{"network": "tnet", "noise": noise, "targets": targets} for noise in noises for targets in ("noisy", "clean")]
     return [replace(base, seed=seed, **row) for seed in seeds for row in chosen]
+
+
+def _check_photos(fingerprint: str | None, photos: Photos, path: Path) -> None:
+    if fingerprint is not None and fingerprint != photos.fingerprint():
+        raise ValueError(f"{path.name} holds results of other photos; choose another output, such as results/my-photos.json.")
 
 
 def _add(path: Path, news: dict[str, Any]) -> dict[str, Any]:
@@ -371,8 +415,9 @@ def _add(path: Path, news: dict[str, Any]) -> dict[str, Any]:
         "command": "python -m denoise_lib reproduce tnet",
     }  # fmt: skip
     content |= news
+    table = photo_table(content)
     write_json(path, content)
-    path.with_suffix(".md").write_text(photo_table(content), encoding="utf-8")
+    path.with_suffix(".md").write_text(table, encoding="utf-8")
     return content
 
 

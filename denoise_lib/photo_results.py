@@ -49,9 +49,9 @@ def summarize_photo_runs(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]
     for key, group in sorted(groups.items(), key=lambda item: str(item[0])):
         row: dict[str, Any] = dict(zip(GROUP, key, strict=True))
         row |= {"seeds": len(group), "parameters": group[0]["parameters"]}
-        tests = group[0]["scores"]
-        row["psnr"] = {test: mean_and_std(run["scores"][test]["psnr"] for run in group) for test in tests}
-        row["ensemble"] = {test: mean_and_std(run["self_ensemble"][test]["psnr"] for run in group) for test in tests}
+        for part, name in (("scores", "psnr"), ("self_ensemble", "ensemble")):
+            tests = dict.fromkeys(test for run in group for test in run[part])  # some runs may lack the held-out set
+            row[name] = {t: mean_and_std(run[part][t]["psnr"] for run in group if t in run[part]) for t in tests}
         row["epoch_loss"] = mean_and_std(run["loss_as_the_paper_counts"] for run in group)
         rows.append(row)
     return rows
@@ -73,22 +73,63 @@ def photo_table(content: dict[str, Any]) -> str:
     for row in summarize_photo_runs(content.get("runs", [])):
         like_the_paper = row["recipe"] == "paper" and row["noise"] == "point-sample" and row["targets"] == "noisy"
         paper = PAPER_MODELS.get((row["network"], row["loss"])) if like_the_paper else None
+        told = f"{paper[1]:.2f} ± {paper[2]:.2f}" if paper else "-"
+        if paper and (row["network"], row["loss"]) == ("tnet", "l2") and row["lr"] != 5e-4:
+            rate = PAPER_RATES.get(row["lr"])
+            told = f"{rate[0]:.2f} ± {rate[1]:.2f}" if rate else "-"
         held_out = row["psnr"].get("held-out"), row["ensemble"].get("held-out")
         lines.append(
             f"| {model_name(row['network'], row['loss'])} | {row['parameters']:,} | {row['recipe']} "
             f"| {row['noise']}, {row['targets']} | {row['pairs']:,} x {row['epochs']} | {row['lr']:g} "
             f"| {'mixed' if row['amp'] else 'float32'} | {row['seeds']} | {format_psnr(row['psnr']['test'])} "
             f"| {format_psnr(held_out[0])} | {format_psnr(held_out[1])} "
-            f"| {f'{paper[1]:.2f} ± {paper[2]:.2f}' if paper else '-'} |"
+            f"| {told} |"
         )
     if content.get("baselines"):
-        tests = list(content["baselines"][0]["psnr"])
+        tests = [test for test in content["baselines"][0]["psnr"] if all(test in row["psnr"] for row in content["baselines"])]
         lines += ["", f"| filter | strength | {' | '.join(f'PSNR dB, {test}' for test in tests)} |"]
         lines += ["|---|---:|" + "---:|" * len(tests)]
         for row in content["baselines"]:
             scores = " | ".join(f"{row['psnr'][test]:.2f}" for test in tests)
             lines.append(f"| {row['baseline']} | {row['fitted']['strength']:g} | {scores} |")
     return "\n".join(lines) + "\n"
+
+
+def paper_row(rows: list[dict[str, Any]], network: str, loss: str) -> dict[str, Any] | None:
+    """The row of one of the paper's models, by its protocol and with the most epochs."""
+    rate = 1e-3 if network == "unet" else 5e-4
+    wanted = {"network": network, "loss": loss, "lr": rate, "recipe": "paper", "noise": "point-sample", "targets": "noisy"}
+    found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return max(found, key=lambda row: (row["pairs"], row["epochs"]), default=None)
+
+
+def readme_photo_table(content: dict[str, Any]) -> str:
+    """The README's table, in Markdown: the paper's models, the best filter and the course's network."""
+    rows = summarize_photo_runs(content["runs"])
+    lines = [
+        "| model | parameters | paper, dB | measured again, dB | on Kodak, dB | budget |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    if content.get("baselines"):
+        best = max(content["baselines"], key=lambda row: row["psnr"]["test"])
+        scores = " | ".join(f"{best['psnr'][test]:.2f}" for test in ("test", "held-out"))
+        lines.append(f"| {best['baseline']}, the best of {len(content['baselines']) - 1} | 0 | - | {scores} | |")
+    for (network, loss), (_, score, spread) in PAPER_MODELS.items():
+        row = paper_row(rows, network, loss)
+        if row is not None:
+            told = f"{score:.2f} ± {spread:.2f}"
+            lines.append(_readme_row(model_name(network, loss), row, told, "psnr"))
+    for row in rows:
+        if row["recipe"] == "course":
+            lines.append(_readme_row(f"**{model_name(row['network'], row['loss'])}**", row, "-", "psnr"))
+            lines.append(_readme_row("the same, mean of eight turns", row, "-", "ensemble"))
+    return "\n".join(lines) + "\n"
+
+
+def _readme_row(name: str, row: dict[str, Any], paper: str, scores: str) -> str:
+    measured = " | ".join(format_psnr(row[scores].get(test)) for test in ("test", "held-out"))
+    budget = f"{row['epochs']} epochs, {row['seeds']} seed" + ("s" if row["seeds"] > 1 else "")
+    return f"| {name} | {row['parameters']:,} | {paper} | {measured} | {budget} |"
 
 
 def format_psnr(score: tuple[float, float | None] | None) -> str:

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .downloads import DataError, data_folder
-from .validation import check_choice, check_count, check_path, stream_seed
+from .validation import check_choice, check_count, check_number, check_path, stream_seed
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 # Natural colour photos that the two packages carry: (package, folder, file).
@@ -114,18 +114,37 @@ def read_photo(file: str | os.PathLike[str] | Traversable) -> Image.Image:
         raise DataError(f"{path.name} cannot be read as a photo ({error}).") from error
 
 
+def square(image: Image.Image, size: int = 256, *, share: float = 1.0, left: float = 0.5, top: float = 0.5) -> Tensor:
+    """A square of a photo, resized.
+
+    Args:
+        image: an RGB photo, such as `read_photo` returns.
+        size: side S of the result.
+        share: side of the square, as a share of the photo's shorter side.
+        left, top: where it lies, from 0 to 1; 0.5 is the centre.
+
+    Returns:
+        uint8 (1, 3, S, S).
+    """
+    if not isinstance(image, Image.Image):
+        raise TypeError(f"image must be a PIL image such as read_photo returns, but is a {type(image).__name__}.")
+    check_count(size, "size", example=256)
+    check_number(share, "share", 0, 1, open_low=True, example=1.0)
+    side = min(image.size) * share
+    x = check_number(left, "left", 0, 1, example=0.5) * (image.width - side)
+    y = check_number(top, "top", 0, 1, example=0.5) * (image.height - side)
+    resized = image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box=(x, y, x + side, y + side))
+    return torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None]
+
+
 def _crops_of(file: Traversable, size: int, crops: int, seed: int, index: int) -> Tensor:
     image = read_photo(file)
     generator = torch.Generator().manual_seed(stream_seed(seed, index))
-    short = min(image.size)
-    squares = []
-    for number in range(crops):
-        share, left, top = torch.rand(3, generator=generator, dtype=torch.float64).tolist() if number else (1.0, 0.5, 0.5)
-        side = short * (SMALLEST_CROP + (1 - SMALLEST_CROP) * share)
-        left, top = left * (image.width - side), top * (image.height - side)
-        box = (left, top, left + side, top + side)
-        squares.append(np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box)))
-    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
+    squares = [square(image, size)]
+    for _ in range(crops - 1):
+        share, left, top = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+        squares.append(square(image, size, share=SMALLEST_CROP + (1 - SMALLEST_CROP) * share, left=left, top=top))
+    return torch.cat(squares)
 
 
 def _folder_files(split: str, folder: Path) -> list[Path]:

@@ -130,7 +130,8 @@ def stream_seed(seed: int, index: int) -> int:
 
     torch's CPU generator reads 32 bits of its seed, so that a seed above them would be ignored: fold it in.
     """
-    return (seed * 2_654_435_761 + index) % 2**32  # Knuth's multiplicative hash; seed 0 leaves the index
+    folded = seed ^ (seed >> 32)
+    return (folded * 2_654_435_761 + index) % 2**32  # Knuth's multiplicative hash; seed 0 leaves the index
 
 
 def check_path(path: object, name: str = "path") -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from skimage.restoration import denoise_bilateral
 from torch import Tensor
 
-from denoise_lib.baselines import BASELINES, FILTERS, best_affine, best_pixel_rule, fit_baseline
+from denoise_lib.baselines import (
+    BASELINES,
+    COLOUR_FILTERS,
+    FILTERS,
+    best_affine,
+    best_pixel_rule,
+    fit_baseline,
+    tune_colour_filter,
+)
 from denoise_lib.metrics import mse, mse_per_image
-from denoise_lib.noise import Blend
+from denoise_lib.noise import Blend, Gaussian
+from denoise_lib.pairs import photo_pairs
 
 
 def noisy_digits(digits: Tensor, mu: float = 0.25, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -111,3 +122,170 @@ def test_bad_input(digits: Tensor, refused: Any) -> None:
             fit_baseline("best affine", noisy, bad)  # type: ignore[arg-type]
     with refused(ValueError, "noisy and clean", "same shape"):
         fit_baseline("best affine", noisy, clean[:1])
+
+
+# --- colour photos -------------------------------------------------------------------------------------------------------
+
+QUICK = [name for name in COLOUR_FILTERS if name != "BM3D"]  # a second an image
+
+
+@pytest.fixture(scope="module")
+def colour_pairs() -> tuple[Tensor, Tensor]:
+    """Eight noisy photos of 32x32 pixels, and the clean ones."""
+    pairs = photo_pairs("train", count=8, cache=False)
+    return pairs.first / 255, pairs.clean / 255
+
+
+def filtered(name: str, images: Tensor, strength: float) -> np.ndarray:
+    """What a filter makes of (N, 3, H, W), as (N, H, W, 3)."""
+    return COLOUR_FILTERS[name][0](images.permute(0, 2, 3, 1).double().numpy(), strength)
+
+
+def only(name: str, strength: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter has this strength alone."""
+    monkeypatch.setitem(COLOUR_FILTERS, name, (COLOUR_FILTERS[name][0], (strength,)))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_colour_filters_strength_is_the_best(name: str, colour_pairs: tuple[Tensor, Tensor]) -> None:
+    noisy, clean = colour_pairs
+    denoise, chosen = tune_colour_filter(name, noisy, clean)
+    target = clean.permute(0, 2, 3, 1).double().numpy()
+    scores = {}
+    for strength in COLOUR_FILTERS[name][1]:
+        error = np.square(filtered(name, noisy, strength).clip(0, 1) - target).mean(axis=(1, 2, 3))
+        scores[strength] = float(-10 * np.log10(error).mean())
+    assert chosen == {"strength": max(scores, key=lambda strength: scores[strength])}
+    expected = torch.from_numpy(filtered(name, noisy, chosen["strength"])).permute(0, 3, 1, 2).float()
+    assert torch.allclose(denoise(noisy), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_colour_filter_keeps_shape_and_input(name: str, colour_pairs: tuple[Tensor, Tensor]) -> None:
+    noisy, clean = colour_pairs
+    denoise, _ = tune_colour_filter(name, noisy, clean)
+    odd = noisy[:3, :, :24, :17].clone()  # of another count, and no square
+    before = odd.clone()
+    output = denoise(odd)
+    assert output.shape == odd.shape and output.dtype == torch.float32 and output.isfinite().all()
+    output.fill_(7)
+    assert torch.equal(odd, before)
+    assert torch.allclose(denoise(noisy)[3:4], denoise(noisy[3:4]), rtol=0, atol=1e-6)  # each image alone
+
+
+@pytest.mark.parametrize("name", COLOUR_FILTERS)
+def test_a_colour_filter_cleans_a_flat_image(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = torch.tensor([0.3, 0.5, 0.7]).view(1, 3, 1, 1).expand(1, 3, 32, 32).contiguous()
+    noisy = Gaussian(0.1)(clean, torch.Generator().manual_seed(0)).clamp(0, 1)
+    if name == "BM3D":
+        only(name, 0.12, monkeypatch)
+    denoise, _ = tune_colour_filter(name, noisy, clean)
+    output = denoise(noisy)
+    if name == "do nothing":
+        assert torch.equal(output, noisy)
+        return
+    assert mse(output, clean) < 0.4 * mse(noisy, clean)
+    assert torch.allclose(output.mean(dim=(0, 2, 3)), clean[0, :, 0, 0], rtol=0, atol=0.02)  # no colour is moved
+
+
+@pytest.mark.parametrize("name", [name for name in QUICK if name != "do nothing"])
+def test_more_noise_asks_for_a_stronger_colour_filter(name: str, colour_pairs: tuple[Tensor, Tensor]) -> None:
+    clean = colour_pairs[1]
+    chosen = []
+    for sigma, image in ((0.005, clean), (0.25, torch.full_like(clean, 0.5))):
+        noisy = Gaussian(sigma)(image, torch.Generator().manual_seed(0))
+        chosen.append(tune_colour_filter(name, noisy, image)[1]["strength"])
+    assert chosen[0] < chosen[1]
+
+
+@pytest.mark.parametrize("sigma", COLOUR_FILTERS["bilateral filter"][1])
+def test_the_bilateral_filter_works_channel_by_channel(sigma: float, colour_pairs: tuple[Tensor, Tensor]) -> None:
+    noisy = colour_pairs[0][:2]
+    output = filtered("bilateral filter", noisy, sigma)
+    for image, expected in zip(output, noisy.double().numpy(), strict=True):
+        for channel in range(3):
+            plane = denoise_bilateral(expected[channel], sigma_color=sigma, sigma_spatial=0.7, mode="reflect")
+            assert np.allclose(image[..., channel], plane, rtol=0, atol=1e-12)
+    # One channel leaves the others alone.
+    other = noisy.clone()
+    other[:, 1] = other[:, 1].flip(-1)
+    changed = filtered("bilateral filter", other, sigma)
+    assert np.array_equal(changed[..., [0, 2]], output[..., [0, 2]]) and not np.array_equal(changed[..., 1], output[..., 1])
+
+
+@pytest.mark.parametrize("name", ["mean filter", "Gaussian filter", "median filter"])
+def test_a_window_mixes_neither_channels_nor_images(name: str) -> None:
+    image = torch.zeros(3, 3, 11, 11)
+    image[1, 2, 3:8, 3:8] = 1
+    output = filtered(name, image, COLOUR_FILTERS[name][1][-1])
+    assert output[1, ..., 2].max() > 0
+    output[1, ..., 2] = 0
+    assert (output == 0).all()
+
+
+@pytest.mark.parametrize("side", [2, 3, 5])
+def test_the_mean_filter_is_the_mean_of_its_window(side: int) -> None:
+    image = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    output = filtered("mean filter", image, side)
+    first = 6 - side // 2
+    window = image[0, 1, first : first + side, first : first + side]
+    assert output[0, 6, 6, 1] == pytest.approx(float(window.mean()), rel=1e-12)
+
+
+def test_bm3d_denoises_a_photo(colour_pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy, clean = (images[:1] for images in colour_pairs)
+    only("BM3D", 0.09, monkeypatch)
+    denoise, chosen = tune_colour_filter("BM3D", noisy, clean)
+    output = denoise(noisy)
+    assert chosen == {"strength": 0.09} and output.shape == noisy.shape and output.dtype == torch.float32
+    assert mse(output.clamp(0, 1), clean) < 0.9 * mse(noisy, clean)
+
+
+def test_bm3d_of_a_gray_photo_is_gray(colour_pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy, clean = (images[:1].mean(dim=1, keepdim=True).expand(-1, 3, -1, -1).contiguous() for images in colour_pairs)
+    only("BM3D", 0.09, monkeypatch)
+    output = tune_colour_filter("BM3D", noisy, clean)[0](noisy)
+    assert output.isfinite().all()
+    assert torch.equal(output[:, 0], output[:, 1]) and torch.equal(output[:, 0], output[:, 2])
+    assert mse(output.clamp(0, 1), clean) < 0.9 * mse(noisy, clean)
+
+
+@pytest.mark.filterwarnings("ignore:.*in divide:RuntimeWarning")
+@pytest.mark.parametrize("kind", ["tinted", "flat", "red is blue"])
+def test_bm3d_of_a_photo_with_one_flat_colour_plane(kind: str, colour_pairs: tuple[Tensor, Tensor]) -> None:
+    image = colour_pairs[0][:1] * 0.5
+    if kind == "tinted":
+        image = image[:, :1].expand(-1, 3, -1, -1) + torch.tensor([0, 0.25, 0]).view(1, 3, 1, 1)
+    elif kind == "flat":
+        image = torch.tensor([0.5, 0.25, 0.125]).view(1, 3, 1, 1).expand_as(image)
+    else:
+        image = image[:, [0, 1, 0]]
+    assert np.isfinite(filtered("BM3D", image, 0.1)).all()
+
+
+def test_without_the_package_bm3d(colour_pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    with pytest.raises(ModuleNotFoundError, match="bm3d"):
+        tune_colour_filter("BM3D", *colour_pairs)
+
+
+def test_bad_colour_input(colour_pairs: tuple[Tensor, Tensor], refused: Any) -> None:
+    noisy, clean = colour_pairs
+    for name in ("best affine", "", None):
+        with refused(ValueError, "name", "'bilateral filter'", repr(name)):
+            tune_colour_filter(name, noisy, clean)  # type: ignore[arg-type]
+    uint8 = (clean * 255).to(torch.uint8)
+    bad: list[tuple[Any, type[Exception]]] = [
+        (None, TypeError), (uint8, TypeError), (clean[0], ValueError), (clean[:0], ValueError), (clean[:, :1], ValueError),
+        (clean * math.nan, ValueError),
+    ]  # fmt: skip
+    for images, error in bad:
+        with refused(error, "noisy"):
+            tune_colour_filter("mean filter", images, clean)
+        with refused(error, "clean"):
+            tune_colour_filter("mean filter", noisy, images)
+    with refused(ValueError, "clean", "[0, 1]"):
+        tune_colour_filter("mean filter", noisy, clean + 1)
+    tune_colour_filter("mean filter", noisy + 1, clean)  # noisy images may leave the range
+    with refused(ValueError, "noisy and clean", "same shape"):
+        tune_colour_filter("mean filter", noisy, clean[:1])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,15 +12,22 @@ from PIL import Image
 from torch import nn
 
 from denoise_lib.explorers import (
+    BROKEN,
     denoise_explorer,
     denoise_filmstrip,
+    estimator_explorer,
+    estimator_filmstrip,
     example_digits,
     guess_the_mu,
     models_for,
+    noise2noise_explorer,
+    noise2noise_filmstrip,
     noise_explorer,
     noise_filmstrip,
     noisy_copy,
+    render_assumptions,
     render_denoised,
+    render_estimators,
     render_noise,
 )
 from denoise_lib.figures import tile
@@ -117,3 +125,80 @@ def test_guess_the_mu_measures_the_guess() -> None:
     assert error == pytest.approx(abs(hidden - guess), abs=1e-6)
     assert box.image.value != first
     assert "Round 1" in box.verdict.value
+
+
+# --- noisy targets ---
+
+
+def numbers_in(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"[-+]?\d+\.\d+", text)]
+
+
+def test_render_estimators_says_what_the_losses_learn() -> None:
+    pixels, numbers = render_estimators(0.4, "white overlay")
+    assert pixels.dtype == np.uint8 and pixels.ndim == 3
+    level, clean, l2, l1, l0 = numbers_in(numbers)
+    assert (level, clean, l1, l0) == (0.4, 0.3, 0.3, 0.3) and l2 == pytest.approx(0.6 * 0.3 + 0.4, abs=0.02)
+    again, same_numbers = render_estimators(0.4, "white overlay")
+    np.testing.assert_array_equal(pixels, again)
+    assert numbers == same_numbers
+    assert not np.array_equal(pixels, render_estimators(0.4, "random value")[0])
+
+
+@pytest.mark.parametrize("name", [(), *((name,) for name in BROKEN)])
+def test_render_assumptions_measures_what_it_predicts(name: tuple[str, ...]) -> None:
+    _, numbers = render_assumptions(0.2, name)
+    sigma, bias, measured, share, kept = numbers_in(numbers)
+    assert sigma == 0.2
+    assert measured == pytest.approx(bias, abs=0.025) and kept == pytest.approx(share, abs=0.08)
+    assert (abs(bias) > 0.03) == (name not in ((), ("noise is shared",)))
+    assert share == (0.5 if "noise is shared" in name else 0)
+
+
+def test_broken_assumptions_add_up() -> None:
+    _, numbers = render_assumptions(0.2, ("mean is not zero", "noise is shared"))
+    _, bias, _, share, _ = numbers_in(numbers)
+    assert (bias, share) == (0.1, 0.5)
+
+
+def test_bad_input_of_the_renderers(refused: Any) -> None:
+    for call in (
+        lambda: render_estimators(1.5),
+        lambda: render_estimators(0.5, "snow"),
+        lambda: render_assumptions(0.0),
+        lambda: render_assumptions(0.2, ("snow",)),
+        lambda: render_assumptions(0.2, draws=0),
+        lambda: noise2noise_explorer(sigma=2.0),
+        lambda: estimator_explorer(level=-1.0),
+    ):
+        with refused(ValueError):
+            call()
+
+
+def test_noise2noise_explorer_follows_slider_and_switches() -> None:
+    box = noise2noise_explorer()
+    first, numbers = box.image.value, box.numbers.value
+    box.switches[2].value = True
+    assert box.image.value != first and box.numbers.value != numbers
+    box.switches[2].value = False
+    assert box.image.value == first  # coming back gives the same picture
+    box.slider.value = 0.4
+    assert "sigma 0.40" in box.numbers.value
+    box.slider.value = 0.0  # no noise at all has no theory: shown at the smallest step
+    assert "sigma 0.01" in box.numbers.value
+
+
+def test_estimator_explorer_follows_slider_and_menu() -> None:
+    box = estimator_explorer()
+    first = box.image.value
+    box.menu.value = "skewed"
+    assert box.image.value != first
+    box.slider.value = 0.7
+    assert "level 0.70" in box.numbers.value
+
+
+def test_filmstrips_tell_their_numbers() -> None:
+    for strip, words in ((estimator_filmstrip(), "white overlay"), (noise2noise_filmstrip(), "noise is shared")):
+        _, metadata = DisplayFormatter().format(strip)
+        alt = metadata["image/png"]["alt"]
+        assert words in alt and len(numbers_in(alt)) > 12

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
-from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, png, residual, tile
+from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, pixels, png, residual, tile
 from denoise_lib.training import History
 
 pytest.importorskip("matplotlib").use("Agg")
@@ -152,3 +152,12 @@ def test_paper_show_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "torch_snippets", None)
     monkeypatch.setitem(sys.modules, "torch_snippets.loader", None)
     assert paper_show([np.zeros((4, 4))], ["nothing"]) is None
+
+
+def test_pixels_of_a_figure() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2, 1), dpi=50, facecolor="red")
+    drawn = pixels(figure)
+    assert drawn.shape == (50, 100, 3) and drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn[0, 0], (255, 0, 0))

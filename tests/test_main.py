@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 import denoise_lib
-from denoise_lib import data, experiments, results, training, weights
+from denoise_lib import data, experiments, photo_experiments, results, training, weights
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.downloads import DataError
 from denoise_lib.metrics import mse
+from denoise_lib.models import TNet
 from denoise_lib.noise import Blend
 from denoise_lib.training import predict
 from denoise_lib.weights import read_weights
@@ -157,6 +158,153 @@ def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) ->
     assert "out" in lines_of_error(capsys)
 
 
+# --- reproduce, on photos ------------------------------------------------------------------------------------------------
+
+PHOTOS = ["reproduce", "tnet", "--photos", "builtin", "--pairs", "32", "--epochs", "1", "--seeds", "1", "--device", "cpu"]
+PHOTOS += ["--output", "out/photos.json"]
+
+
+@pytest.fixture
+def few_pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(photo_experiments, "TEST_PAIRS", 20)
+    monkeypatch.setattr(photo_experiments, "HELD_OUT_PAIRS", 6)
+
+
+@pytest.mark.usefixtures("few_pairs")
+def test_reproduce_photos(capsys: pytest.CaptureFixture[str]) -> None:
+    about = ["--about", "photos that ship", "--cell", "4"]
+    assert main([*PHOTOS, *about, "--networks", "tnet,basenet", "--first-seed", "3", "--export", "shipped"]) == 0
+    content = results.read_results("out/photos.json")
+    assert [(run["network"], run["seed"], run["pairs"], run["epochs"]) for run in content["runs"]] == [
+        ("basenet", 3, 32, 1), ("tnet", 3, 32, 1),
+    ]  # fmt: skip
+    assert content["photos"]["about"] == "photos that ship" and content["photos"]["cell"] == 4
+    assert content["photos"]["test"]["pairs"] == 20
+    output = capsys.readouterr().out
+    assert photo_experiments.photo_table(content) in output and "results: out/photos.json" in output and "epoch  1" in output
+    assert sorted(os.listdir("shipped")) == [f"{name}.{end}" for name in ("basenet", "tnet") for end in ("json", "safetensors")]
+    card = json.loads(Path("shipped/tnet.json").read_text())
+    assert isinstance(read_weights(Path("shipped/tnet.safetensors").read_bytes(), card), TNet) and card["seed"] == 3
+    # The same command again trains nothing.
+    assert main([*PHOTOS, *about, "--networks", "tnet,basenet", "--first-seed", "3"]) == 0
+    assert "epoch  1" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], [("tnet", 5e-4, "l2"), ("tnet-bn", 5e-4, "l2"), ("tnet", 5e-4, "l1"), ("unet", 1e-3, "l2"),
+              ("basenet", 5e-4, "l2")]),
+        (["--table", "1"], [("tnet", 1e-4, "l2"), ("tnet", 5e-4, "l2"), ("tnet", 9e-4, "l2")]),
+        (["--table", "course"], [("tiny-denoiser", 3e-3, "l2")]),
+        (["--table", "targets"], [("tnet", 5e-4, "l2")] * 8),
+    ],
+)  # fmt: skip
+def test_the_runs_of_each_table(
+    options: list[str], expected: list[tuple[str, float, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def fake(runs: Any, photos: Any, output: Any, **rest: Any) -> dict[str, Any]:
+        asked.update(runs=runs, photos=photos, output=output, **rest)
+        return {}
+
+    monkeypatch.setattr(photo_experiments, "reproduce", fake)
+    assert main(["reproduce", "tnet", *options, "--seeds", "2", "--amp", "--jobs", "2", "--held-out", "new"]) == 0
+    assert [(run.network, run.lr, run.loss) for run in asked["runs"]] == expected * 2
+    assert {(run.pairs, run.epochs, run.amp) for run in asked["runs"]} == {(50_000, 50, True)}
+    assert [run.seed for run in asked["runs"]] == [0] * len(expected) + [1] * len(expected)
+    assert asked["jobs"] == 2 and asked["device"] is None and asked["output"] == "results/tnet.json"
+    assert asked["photos"] == photo_experiments.Photos("imagenette", "new", 5, "")  # Imagenette's photos are small
+
+
+@pytest.mark.parametrize(("options", "cell"), [([], 8), (["--cell", "2"], 2)])
+def test_the_cell_of_other_photos(options: list[str], cell: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[photo_experiments.Photos] = []
+    monkeypatch.setattr(photo_experiments, "reproduce", lambda _, photos, *rest, **more: asked.append(photos) or {})
+    assert main([*PHOTOS, *options]) == 0
+    assert [photos.cell for photos in asked] == [cell]
+
+
+@pytest.mark.usefixtures("few_pairs")
+def test_baselines_on_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    from denoise_lib import baselines
+
+    quick = {name: baselines.COLOUR_FILTERS[name] for name in ("do nothing", "mean filter")}
+    monkeypatch.setattr(baselines, "COLOUR_FILTERS", quick)
+    monkeypatch.setattr(photo_experiments, "measure_clipping", lambda output: None)  # trains for minutes
+    assert main([*PHOTOS, "--baselines"]) == 0
+    content = results.read_results("out/photos.json")
+    assert [row["baseline"] for row in content["baselines"]] == list(quick)
+    assert len(content["untrained_basenet"]["psnr"]) == 12 and "runs" not in content
+
+
+@pytest.mark.usefixtures("few_pairs")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--pairs", "0"], "pairs must be at least 1"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--first-seed", "-1"], "seed must be at least 0"),
+        (["--networks", "tnet,resnet"], "network must be one of"),
+        (["--networks", "tiny-denoiser"], "network must be one of"),
+        (["--cell", "0"], "cell must be at least 1"),
+        (["--jobs", "0"], "jobs must be at least 1"),
+        (["--device", "abacus"], "device must be a name"),
+        (["--photos", "nowhere"], "there is no folder 'nowhere'"),
+        (["--held-out", "nowhere"], "there is no folder 'nowhere'"),
+        (["--photos", "empty"], "no photos"),
+        (["--photos", "nowhere", "--baselines"], "there is no folder 'nowhere'"),
+    ],
+)
+def test_bad_values_of_reproduce_on_photos(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    assert main([*PHOTOS, *arguments]) == 1
+    assert words in lines_of_error(capsys)
+    assert not Path("out/photos.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--table", "3"], ["--pairs", "many"], ["--cell", "1.5"], ["--recipe", "best"]])
+def test_unknown_options_of_reproduce_on_photos(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([*PHOTOS, *arguments])
+    assert stopped.value.code == 2 and arguments[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--networks", ""], ["--table", "1", "--networks", "resnet"]])
+def test_networks_that_are_none(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(photo_experiments, "reproduce", lambda *_, **__: {})
+    assert main([*PHOTOS, *arguments]) == 1
+    assert "network" in lines_of_error(capsys)
+
+
+@pytest.mark.usefixtures("few_pairs")
+def test_ctrl_c_on_photos_and_the_same_command_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*PHOTOS, "--epochs", "2", "--networks", "tnet"]
+    calls: list[int] = []
+
+    def interrupted(output: Tensor, target: Tensor) -> Tensor:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return torch.nn.functional.mse_loss(output, target)
+
+    with monkeypatch.context() as patched:
+        patched.setitem(training.LOSSES, "l2", interrupted)
+        assert main(command) == 130
+    error = capsys.readouterr().err
+    assert "stopped in epoch 2 of 2" in error and error.count("\n") == 1 and not Path("out/photos.json").exists()
+    assert main(command) == 0
+    assert "going on after epoch 1" in capsys.readouterr().out
+    assert len(results.read_results("out/photos.json")["runs"][0]["psnr_by_epoch"]) == 2
+
+
 # --- train ---------------------------------------------------------------------------------------------------------------
 
 TRAIN = ["train", "--device", "cpu", "--output", "mine"]
@@ -282,3 +430,14 @@ def test_weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     for arguments in (["weights"], ["weights", "unet-mild"]):
         assert main(arguments) == 1
         assert "unet-mild.json" in lines_of_error(capsys)
+
+
+def test_weights_of_a_colour_network_are_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    card = {"parameters": 43_064, "psnr": 25.31}  # as `photo_experiments.export_weights` writes it
+    weights.write_weights(TNet(), tmp_path / "shipped" / "tnet", card)
+    monkeypatch.setattr(weights, "_folder", lambda: tmp_path / "shipped")
+    assert main(["weights"]) == 0
+    output = capsys.readouterr().out
+    assert "tnet" in output and "43,064" in output and "25.31" in output

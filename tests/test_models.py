@@ -7,15 +7,26 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, mse_loss
+from torch.nn.functional import conv2d, conv_transpose2d, interpolate, max_pool2d, mse_loss, relu
 
 from denoise_lib.data import NoisyPairs
-from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, TNet, UNet, check_size, count_parameters
+from denoise_lib.models import (
+    Autoencoder,
+    BaseNet,
+    Noise2NoiseUNet,
+    SelfEnsemble,
+    TinyDenoiser,
+    TNet,
+    UNet,
+    check_size,
+    count_parameters,
+)
 from denoise_lib.photographs import photos
 from denoise_lib.training import fit
 
@@ -580,3 +591,216 @@ def test_an_untrained_basenet_scores_like_a_black_image() -> None:
         scores = [score(made(BaseNet, seed)(clean)) for seed in range(6)]
     assert sum(scores) / len(scores) == pytest.approx(black, abs=1.5)
     assert all(value != black for value in scores)  # it is not the black image itself
+
+
+# --- TinyDenoiser --------------------------------------------------------------------------------------------------------
+
+
+def test_tiny_denoiser_matches_its_docstrings_table() -> None:
+    model = TinyDenoiser()
+    rows = re.findall(r"^\s*\| (\w+) +\|.+\| +\d+ x \S+ +\| +([\d,]+) \|$", TinyDenoiser.__doc__ or "", re.MULTILINE)
+    layers: list[tuple[str, tuple[nn.Module, ...]]] = [
+        ("h", (model.enter,)), ("a", (model.encode,)), ("b", (model.down, model.middle_1, model.middle_2)), ("c", (model.up,)),
+        ("h", (model.decode_1, model.decode_2)), ("out", (model.output,)),
+    ]  # fmt: skip
+    counts = [(name, sum(count_parameters(layer) for layer in row)) for name, row in layers]
+    assert [(name, int(count.replace(",", ""))) for name, count in rows] == counts
+    assert [count for _, count in counts] == [672, 5_208, 24_087, 768, 10_416, 651]
+    assert sum(count for _, count in counts) == count_parameters(model) == 41_802 <= count_parameters(TNet()) == 43_064
+    assert "41,802 parameters" in (TinyDenoiser.__doc__ or "") and not list(model.buffers())
+
+
+def tiny_by_hand(x: Tensor, w: dict[str, Tensor], passes: int = 2) -> Tensor:
+    def conv(value: Tensor, name: str) -> Tensor:
+        weight = w[f"{name}.weight"]
+        return conv2d(value, weight, w[f"{name}.bias"], padding=weight.shape[-1] // 2)
+
+    h = relu(conv(x, "enter"))
+    for _ in range(passes):
+        a = relu(conv(h, "encode"))
+        b = max_pool2d(a, 2)
+        for name in ("down", "middle_1", "middle_2"):
+            b = relu(conv(b, name))
+        c = a + interpolate(conv(b, "up"), scale_factor=2, mode="nearest")
+        h = h + conv(relu(conv(c, "decode_1")), "decode_2")
+    return x + conv(relu(h), "output")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (1, 3, 2, 6)])
+def test_tiny_denoiser_computes_its_table(shape: tuple[int, ...]) -> None:
+    model, x = lively(TinyDenoiser), normal(20, *shape)
+    assert torch.allclose(model(x), tiny_by_hand(x, model.state_dict()), rtol=1e-12, atol=1e-10)
+    assert not torch.allclose(model(x), tiny_by_hand(x, model.state_dict(), passes=1))  # one pass is another network
+
+
+def test_both_passes_of_tiny_denoiser_share_their_weights() -> None:
+    model, x = made(TinyDenoiser).double(), normal(21, 1, 3, 8, 8)
+    calls: dict[str, int] = {}
+    for name, layer in model.named_children():
+        layer.register_forward_hook(lambda *_, name=name: calls.update({name: calls.get(name, 0) + 1}))
+    model(x).square().sum().backward()
+    assert calls == {name: 1 if name in ("enter", "output") else 2 for name, _ in model.named_children()}
+    # With a copy of the weights for each pass, the gradient is the sum of both copies' gradients.
+    first, second = (copy.deepcopy(dict(model.named_parameters())) for _ in range(2))
+    for part in (first, second):
+        for parameter in part.values():
+            parameter.grad = None
+
+    def step(h: Tensor, w: dict[str, Any]) -> Tensor:
+        a = relu(conv2d(h, w["encode.weight"], w["encode.bias"], padding=1))
+        b = relu(conv2d(max_pool2d(a, 2), w["down.weight"], w["down.bias"], padding=1))
+        b = relu(conv2d(b, w["middle_1.weight"], w["middle_1.bias"], padding=1))
+        b = relu(conv2d(b, w["middle_2.weight"], w["middle_2.bias"], padding=1))
+        c = a + enlarge(conv2d(b, w["up.weight"], w["up.bias"]), 2)
+        c = relu(conv2d(c, w["decode_1.weight"], w["decode_1.bias"], padding=1))
+        return h + conv2d(c, w["decode_2.weight"], w["decode_2.bias"], padding=1)
+
+    h = relu(conv2d(x, first["enter.weight"], first["enter.bias"], padding=1))
+    for state in (first, second):
+        h = step(h, state)
+    output = x + conv2d(relu(h), first["output.weight"], first["output.bias"], padding=1)
+    output.square().sum().backward()
+    for name in ("encode.weight", "middle_1.weight", "up.weight", "decode_2.bias"):
+        parts = [first[name].grad, second[name].grad]
+        assert all(part is not None and part.abs().max() > 0 for part in parts)
+        assert torch.allclose(model.get_parameter(name).grad, parts[0] + parts[1], rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6))
+def test_a_tiny_denoiser_of_zeros_leaves_the_image(count: int, rows: int, columns: int) -> None:
+    x = normal(22, count, 3, 2 * rows, 2 * columns)
+    assert torch.equal(emptied(TinyDenoiser())(x), x)
+
+
+def test_the_last_bias_of_tiny_denoiser_is_added_to_the_image() -> None:
+    model, x = emptied(TinyDenoiser()), normal(23, 2, 3, 4, 4)
+    bias = torch.tensor([0.25, 0.0, -0.5], dtype=torch.float64)
+    with torch.no_grad():
+        model.output.bias.copy_(bias)
+    assert torch.equal(model(x), x + bias.view(1, 3, 1, 1))  # no activation follows
+
+
+def test_tiny_denoiser_stays_near_the_pixel() -> None:
+    # Pixels that it sees to each side: 1 by `enter`, 10 by each pass (1 by `encode`, 6 by three convolutions at half the size
+    # and 1 by the pool, 2 by two convolutions), 1 by `output`.
+    model, x = lively(TinyDenoiser), normal(24, 1, 3, 64, 64).requires_grad_()
+    model(x)[0, :, 32, 32].sum().backward()
+    assert x.grad is not None
+    rows = x.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten() - 32
+    assert -22 <= rows.min() < -12 and 12 < rows.max() <= 22  # further than by one pass
+
+
+@pytest.mark.parametrize(
+    ("x", "error"),
+    [
+        (None, TypeError), (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), TypeError), (torch.rand(3, 8, 8), ValueError),
+        (torch.rand(1, 1, 8, 8), ValueError), (torch.rand(1, 3, 9, 8), ValueError), (torch.rand(1, 3, 8, 9), ValueError),
+        (torch.rand(1, 3, 0, 8), ValueError),
+    ],
+)  # fmt: skip
+def test_bad_input_of_tiny_denoiser(x: Any, error: type[Exception], refused: Any) -> None:
+    with refused(error, "TinyDenoiser"):
+        TinyDenoiser()(x)
+
+
+def test_a_photo_does_not_see_its_batch_in_tiny_denoiser() -> None:
+    model, x = made(TinyDenoiser).double(), normal(25, 4, 3, 8, 8)
+    assert torch.allclose(model(x)[2:3], model(x[2:3]), rtol=0, atol=1e-12)
+
+
+def test_fit_moves_every_layer_of_tiny_denoiser() -> None:
+    model = made(TinyDenoiser)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    pairs = NoisyPairs.from_copies(images(26, 8, 3, 32, 32), images(27, 8, 3, 32, 32))
+    fit(model, pairs, epochs=1, batch_size=4, device="cpu", progress=False)
+    for name, parameter in model.named_parameters():
+        assert (parameter.detach() != before[name]).float().mean() > 0.5, name
+
+
+# --- SelfEnsemble --------------------------------------------------------------------------------------------------------
+
+# Each of the eight symmetries of the square, and what undoes it, in numpy on (N, C, H, W).
+SYMMETRIES: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
+    (lambda x: x, lambda x: x),
+    (lambda x: x[..., ::-1], lambda x: x[..., ::-1]),
+    (lambda x: x[..., ::-1, :], lambda x: x[..., ::-1, :]),
+    (lambda x: x[..., ::-1, ::-1], lambda x: x[..., ::-1, ::-1]),
+    (lambda x: x.swapaxes(-1, -2), lambda x: x.swapaxes(-1, -2)),
+    (lambda x: x.swapaxes(-1, -2)[..., ::-1], lambda x: x[..., ::-1].swapaxes(-1, -2)),
+    (lambda x: x.swapaxes(-1, -2)[..., ::-1, :], lambda x: x[..., ::-1, :].swapaxes(-1, -2)),
+    (lambda x: x.swapaxes(-1, -2)[..., ::-1, ::-1], lambda x: x[..., ::-1, ::-1].swapaxes(-1, -2)),
+]
+
+
+def turned(x: Tensor, number: int) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(SYMMETRIES[number][0](x.detach().numpy())))
+
+
+def test_the_eight_symmetries_are_eight() -> None:
+    image = np.arange(9.0).reshape(1, 1, 3, 3)
+    assert len({turn(image).tobytes() for turn, _ in SYMMETRIES}) == 8
+    assert all(np.array_equal(undo(turn(image)), image) for turn, undo in SYMMETRIES)
+
+
+@pytest.mark.parametrize("build", [TinyDenoiser, TNet, lambda: nn.Conv2d(3, 3, 3, padding=1)], ids=["tiny", "TNet", "conv"])
+def test_self_ensemble_is_the_mean_over_the_symmetries(build: Callable[[], nn.Module]) -> None:
+    model, x = lively(build), normal(30, 2, 3, 32, 32)
+    with torch.no_grad():
+        outputs = [undo(model(turned(x, number)).numpy()) for number, (_, undo) in enumerate(SYMMETRIES)]
+        ensemble = SelfEnsemble(model)(x)
+        assert np.allclose(ensemble.numpy(), np.mean(outputs, axis=0), rtol=0, atol=1e-12)
+        assert not torch.allclose(ensemble, model(x), rtol=0, atol=1e-3)  # the network alone knows directions
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_self_ensemble_is_equivariant(number: int) -> None:
+    model, x = lively(TinyDenoiser, number), normal(31, 2, 3, 8, 8)
+    ensemble = SelfEnsemble(model)
+    with torch.no_grad():
+        assert torch.allclose(ensemble(turned(x, number)), turned(ensemble(x), number), rtol=0, atol=1e-11)
+        assert not torch.allclose(model(turned(x, number)), turned(model(x), number), rtol=0, atol=1e-3)
+
+
+def test_self_ensemble_leaves_an_equivariant_model_unchanged() -> None:
+    model = nn.Conv2d(3, 3, 3, padding=1).double()
+    corner, edge, centre = normal(32, 3, 3, 3).unbind(dim=-1)
+    with torch.no_grad():
+        for place, value in {(0, 0): corner, (0, 1): edge, (1, 1): centre}.items():
+            for row, column in {(r, c) for a, b in (place, place[::-1]) for r in (a, 2 - a) for c in (b, 2 - b)}:
+                model.weight[:, :, row, column] = value
+        x = normal(33, 2, 3, 8, 8)
+        for network in (model, nn.Identity(), nn.ReLU(), nn.AvgPool2d(3, stride=1, padding=1)):
+            assert torch.allclose(SelfEnsemble(network)(x), network(x), rtol=0, atol=1e-12)
+
+
+def test_self_ensemble_has_no_parameters_of_its_own() -> None:
+    model = TinyDenoiser()
+    ensemble = SelfEnsemble(model)
+    assert [id(parameter) for parameter in ensemble.parameters()] == [id(parameter) for parameter in model.parameters()]
+    assert count_parameters(ensemble) == 41_802 and not list(ensemble.buffers())
+    assert not ensemble.eval().model.training and ensemble.train().model.training
+
+
+def test_self_ensemble_asks_its_model_eight_times() -> None:
+    seen: list[Tensor] = []
+
+    class Watched(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x.clone())
+            return x
+
+    x = normal(34, 1, 3, 4, 4)
+    before = x.clone()
+    SelfEnsemble(Watched())(x)
+    assert len(seen) == 8 and torch.equal(x, before)
+    expected = {turned(x, number).numpy().tobytes() for number in range(8)}
+    assert {value.contiguous().numpy().tobytes() for value in seen} == expected
+
+
+def test_bad_input_of_self_ensemble(refused: Any) -> None:
+    ensemble = SelfEnsemble(TinyDenoiser())
+    for x in (torch.rand(1, 1, 8, 8), torch.rand(1, 3, 7, 7), torch.rand(3, 8, 8)):
+        with refused(ValueError, "TinyDenoiser"):
+            ensemble(x)
+    with refused(TypeError, "TinyDenoiser"):
+        ensemble(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))

@@ -267,6 +267,41 @@ def test_bernoulli_blacks_out_whole_pixels() -> None:
     assert torch.equal(Bernoulli(0)(image), image) and (Bernoulli(1)(image) == 0).all()
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (3, 5, 7), (20, 3, 5, 7)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_bernoulli_marks_missing_pixels_where_it_would_black_them_out(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    image = torch.rand(shape, generator=seeded(1)).clamp_min(0.1).to(dtype)
+    before = image.clone()
+    marked, black = Bernoulli(0.4, missing=math.nan)(image, seeded()), Bernoulli(0.4)(image, seeded())
+    missing = marked.isnan()
+    assert torch.equal(missing, black == 0) and missing.any() and not missing.all()
+    assert marked.shape == shape and marked.dtype == dtype and torch.equal(marked[~missing], image[~missing])
+    if len(shape) > 2:
+        assert torch.equal(missing, missing.narrow(-3, 0, 1).expand(shape))  # in all channels together
+    assert torch.equal(image, before)
+
+
+def test_a_missing_pixel_takes_no_part_in_the_moments() -> None:
+    image, noise = gray_patch(), Bernoulli(0.4, missing=math.nan)
+    assert torch.equal(noise.mean(image), image) and torch.equal(noise.clean(image), image)
+    assert torch.equal(noise.variance(image), torch.zeros_like(image)) and noise.expected_mse(image) == 0
+    # What is kept has just these moments: it is the image, in every draw.
+    draws = noise(image.expand(200, -1, -1, -1), seeded())
+    assert torch.allclose(draws.nanmean(dim=0), image[0], rtol=0, atol=1e-12)
+    assert torch.equal(Bernoulli(0.0, missing=math.nan)(image), image) and Bernoulli(1, missing=math.nan)(image).isnan().all()
+
+
+def test_bernoulli_with_marked_pixels_is_unbiased() -> None:
+    noise = Bernoulli(0.4, missing=math.nan)
+    assert noise.unbiased == torch.equal(noise.mean(gray_patch()), noise.clean(gray_patch()))
+
+
+@pytest.mark.parametrize("missing", [0.5, 1, -1.0, math.inf, "nan", None, torch.tensor(0.5)], ids=repr)
+def test_missing_pixels_are_black_or_nan(missing: Any, refused: Any) -> None:
+    with refused((ValueError, TypeError), "missing", "NaN"):
+        Bernoulli(0.4, missing=missing)
+
+
 def test_impulse_replaces_whole_pixels() -> None:
     image = gray_patch().expand(50, -1, -1, -1)
     noisy = Impulse(0.4)(image, seeded())

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from denoise_lib.validation import (
     check_choice,
@@ -15,6 +17,7 @@ from denoise_lib.validation import (
     check_number,
     check_path,
     check_same_shape,
+    stream_seed,
 )
 
 
@@ -137,3 +140,43 @@ def test_long_values_are_named_by_type_alone() -> None:
     with pytest.raises(TypeError, match=r"^image must be .{1,200}$") as caught:
         check_images("x" * 1000)
     assert "is a str;" in str(caught.value) and "xxx" not in str(caught.value)
+
+
+# --- streams -------------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**40), st.integers(0, 2**40))
+def test_a_streams_seed_has_32_bits(seed: int, index: int) -> None:
+    assert 0 <= stream_seed(seed, index) < 2**32 and stream_seed(seed, index) == stream_seed(seed, index)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_seed_zero_leaves_the_index(index: int) -> None:
+    assert stream_seed(0, index) == index
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=20, unique=True))
+def test_streams_of_one_seed_differ(seed: int, indices: list[int]) -> None:
+    assert len({stream_seed(seed, index) for index in indices}) == len(indices)
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=20, unique=True), st.integers(0, 2**32 - 1))
+def test_seeds_differ_in_every_stream(seeds: list[int], index: int) -> None:
+    assert len({stream_seed(seed, index) for seed in seeds}) == len(seeds)
+
+
+def test_small_seeds_share_no_stream() -> None:
+    # A hundred seeds of 1,000 photos each: where seed + index would give 1,099 streams.
+    assert len({stream_seed(seed, index) for seed in range(100) for index in range(1000)}) == 100_000
+
+
+def test_torchs_generator_draws_differently_for_each_stream() -> None:
+    def first_number(seed: int, index: int) -> float:
+        return torch.rand(1, generator=torch.Generator().manual_seed(stream_seed(seed, index))).item()
+
+    assert len({first_number(seed, index) for seed in (0, 1, 2**31, 2**32 - 1) for index in range(20)}) == 80
+
+
+@given(st.integers(0, 1000), st.integers(1, 1000))
+def test_seeds_that_differ_above_32_bits_alone_differ(seed: int, high: int) -> None:
+    assert stream_seed(seed, 5) != stream_seed(seed + (high << 32), 5)

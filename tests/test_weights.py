@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from denoise_lib import experiments, results, weights
-from denoise_lib.metrics import mse
-from denoise_lib.models import Autoencoder, UNet, count_parameters
+from denoise_lib.metrics import mse, psnr
+from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet, count_parameters
+from denoise_lib.pairs import photo_pairs
 from denoise_lib.training import predict
 from denoise_lib.weights import (
     WeightsError,
@@ -25,6 +28,8 @@ from denoise_lib.weights import (
 
 LEVELS = ("mild", "moderate", "severe")
 EXPECTED = [f"autoencoder-{level}" for level in LEVELS] + [f"unet-{level}" for level in ("blind", *LEVELS)]
+DIGITS = [name for name in available_weights() if name.endswith(("-blind", *(f"-{level}" for level in LEVELS)))]
+PHOTOS = [name for name in available_weights() if name not in DIGITS]
 
 
 def built(kind: str) -> nn.Module:
@@ -146,6 +151,93 @@ def test_a_missing_folder_lists_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         load_pretrained("unet-mild")
 
 
+# --- the networks for colour photos --------------------------------------------------------------------------------------
+
+COLOUR: dict[str, Callable[[], nn.Module]] = {
+    "tnet": TNet,
+    "tnet-bn": partial(TNet, batch_norm=True),
+    "basenet": BaseNet,
+    "unet": partial(Noise2NoiseUNet, shared_decoder=True),
+    "unet-separate": Noise2NoiseUNet,
+    "tiny-denoiser": TinyDenoiser,
+}
+
+
+def trained(name: str) -> nn.Module:
+    """A colour network whose every number, of parameters and of buffers, is far from where it starts."""
+    model = COLOUR[name]()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.5, 1.5, generator=generator).mul_(0.02 if tensor.dim() == 4 else 1)
+            else:
+                tensor.fill_(17)
+    return model
+
+
+@pytest.mark.parametrize("name", COLOUR)
+def test_a_round_trip_of_a_colour_network(name: str, tmp_path: Path) -> None:
+    model = trained(name)
+    write_weights(model, tmp_path / "net", {"psnr": 25.3})
+    card = json.loads((tmp_path / "net.json").read_text())
+    assert card["network"] == type(model).__name__ and card["psnr"] == 25.3
+    copy = read_weights((tmp_path / "net.safetensors").read_bytes(), card)
+    assert type(copy) is type(model) and copy.extra_repr() == model.extra_repr()
+    assert copy.state_dict().keys() == model.state_dict().keys()
+    for key, tensor in model.state_dict().items():
+        kept = copy.state_dict()[key]
+        assert kept.dtype == tensor.dtype and torch.equal(kept, tensor), key
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(copy.eval()(x), model.eval()(x))
+    assert count_parameters(copy) == count_parameters(model)
+
+
+def test_the_buffers_of_batch_normalisation_are_kept(tmp_path: Path) -> None:
+    write_weights(trained("tnet-bn"), tmp_path / "net", {})
+    card = json.loads((tmp_path / "net.json").read_text())
+    assert card["arguments"] == {"batch_norm": True}
+    copy = read_weights((tmp_path / "net.safetensors").read_bytes(), card)
+    buffers = dict(copy.named_buffers())
+    assert len(buffers) == 18  # six norms: mean, variance, count
+    for key, tensor in buffers.items():
+        assert (
+            (tensor == 17).all() if key.endswith("num_batches_tracked") else not torch.isin(tensor, torch.tensor([0, 1])).any()
+        )
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("unet", 576_099), ("unet-separate", 991_203), ("tiny-denoiser", 41_802)])
+def test_shared_weights_are_saved_once(name: str, numbers: int, tmp_path: Path) -> None:
+    write_weights(trained(name), tmp_path / "net", {})
+    tensors = load_file(tmp_path / "net.safetensors")
+    assert sum(tensor.numel() for tensor in tensors.values()) == numbers
+    assert 4 * numbers < (tmp_path / "net.safetensors").stat().st_size < 4 * numbers + 10_000  # and a header
+    decoders = {key.split(".")[1] for key in tensors if key.startswith("decode.")}
+    assert decoders == {"unet": {"0"}, "unet-separate": {"0", "1", "2"}, "tiny-denoiser": set()}[name]
+
+
+def test_the_networks_arguments_stand_in_the_card(tmp_path: Path) -> None:
+    arguments: list[tuple[nn.Module, dict[str, bool]]] = [
+        (TNet(), {"batch_norm": False}), (Noise2NoiseUNet(True), {"shared_decoder": True}),
+        (UNet(skips=False), {"skips": False}), (Noise2NoiseUNet(), {"shared_decoder": False}), (BaseNet(), {}),
+        (TinyDenoiser(), {}),
+    ]  # fmt: skip
+    for model, expected in arguments:
+        write_weights(model, tmp_path / "net", {})
+        assert json.loads((tmp_path / "net.json").read_text())["arguments"] == expected
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("tnet-bn", {}), ("unet", {}), ("tnet", {"batch_norm": True})])
+def test_weights_do_not_fit_a_network_of_other_arguments(
+    name: str, arguments: dict[str, bool], tmp_path: Path, refused: Any
+) -> None:
+    write_weights(trained(name), tmp_path / "net", {})
+    card = json.loads((tmp_path / "net.json").read_text()) | {"arguments": arguments}
+    with refused(WeightsError, "do not fit", card["network"]):
+        read_weights((tmp_path / "net.safetensors").read_bytes(), card)
+
+
 # --- the weights that ship -----------------------------------------------------------------------------------------------
 
 
@@ -153,7 +245,7 @@ def test_the_expected_weights_ship() -> None:
     assert set(EXPECTED) <= set(available_weights())
 
 
-@pytest.mark.parametrize("name", available_weights())
+@pytest.mark.parametrize("name", DIGITS)
 def test_a_shipped_network_is_what_its_card_says(name: str) -> None:
     card, model = weights_card(name), load_pretrained(name)
     network, _, level = name.rpartition("-")
@@ -165,7 +257,7 @@ def test_a_shipped_network_is_what_its_card_says(name: str) -> None:
     assert card["recipe"] and card["data"] and card["noise"] and card["training_seconds"] > 0
 
 
-@pytest.mark.parametrize("name", available_weights())
+@pytest.mark.parametrize("name", DIGITS)
 def test_a_shipped_network_denoises_the_small_test_digits_as_its_card_says(name: str) -> None:
     card = weights_card(name)
     noisy, clean = experiments.test_pairs("small", card["test_mu"])
@@ -174,7 +266,7 @@ def test_a_shipped_network_denoises_the_small_test_digits_as_its_card_says(name:
     assert error < mse(noisy, clean) / 2  # and it does denoise
 
 
-@pytest.mark.parametrize("name", available_weights())
+@pytest.mark.parametrize("name", DIGITS)
 def test_a_shipped_network_reproduces_its_error_on_the_full_test_digits(
     name: str, full_mnist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +277,7 @@ def test_a_shipped_network_reproduces_its_error_on_the_full_test_digits(
     assert mse(predict(model, noisy, batch_size=50), clean) == pytest.approx(card["mse"], rel=1e-3)
 
 
-@pytest.mark.parametrize("name", available_weights())
+@pytest.mark.parametrize("name", DIGITS)
 def test_a_shipped_cards_error_is_that_of_its_run_in_the_results(name: str) -> None:
     card = weights_card(name)
     network, _, level = name.rpartition("-")
@@ -198,3 +290,25 @@ def test_a_shipped_cards_error_is_that_of_its_run_in_the_results(name: str) -> N
         and run["machine"] == card["machine"]
     ]
     assert card["mse"] in [pytest.approx(error, rel=1e-9) for error in errors]
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_shipped_colour_network_is_what_its_card_says(name: str) -> None:
+    card, model = weights_card(name), load_pretrained(name)
+    network, _, loss = name.partition("-") if name == "tnet-l1" else (name, "", "l2")
+    assert type(model) is type(COLOUR[network]()) and model.extra_repr() == COLOUR[network]().extra_repr()
+    assert card["parameters"] == count_parameters(model)
+    assert card["recipe"] and card["data"] and card["noise"] and card["training_seconds"] > 0
+    assert card["machine"]["device"] and card["machine"]["torch"] and card["machine"]["date"]
+    runs = results.read_results("tnet")["runs"]
+    like = [run for run in runs if (run["network"], run["loss"], run["seed"]) == (network, loss, card["seed"])]
+    assert card["psnr"] == card["scores"]["test"]["psnr"]
+    assert card["psnr"] in [pytest.approx(run["scores"]["test"]["psnr"], rel=1e-9) for run in like]
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_shipped_colour_network_denoises_the_built_in_photos(name: str) -> None:
+    pairs = photo_pairs("test", count=40, cache=False)
+    noisy, clean = pairs.first / 255, pairs.clean / 255
+    gain = psnr(predict(load_pretrained(name), noisy).clamp(0, 1), clean) - psnr(noisy, clean)
+    assert gain > 2  # dB

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 from denoise_lib.explorers import example_digits, models_for, noisy_copy
 from denoise_lib.figures import panel, png, tile
+from denoise_lib.photo_results import readme_photo_table
 from denoise_lib.results import LEVELS, read_results, readme_table
 from denoise_lib.training import predict
 
-TABLE = re.compile(r"(<!-- results -->\n).*?(\n<!-- /results -->)", re.DOTALL)
+# Marker in the README: (results file, what renders it).
+TABLES = {"results": ("unet_vs_autoencoder", readme_table), "tnet": ("tnet", readme_photo_table)}
 
 
 def picture() -> bytes:
@@ -28,13 +29,16 @@ def picture() -> bytes:
 
 
 def main() -> int:
-    """Write results/denoising.png, and the table between the README's markers; returns the exit status."""
+    """Write results/denoising.png, and the tables between the README's markers; returns the exit status."""
     readme = Path("README.md")
-    table = readme_table(read_results(Path("results/unet_vs_autoencoder.json")))
-    text, count = TABLE.subn(lambda match: match[1] + table + match[2], readme.read_text(encoding="utf-8"))
-    if count != 1:
-        print("error: README.md needs the markers <!-- results --> and <!-- /results --> once.", file=sys.stderr)
-        return 1
+    text = readme.read_text(encoding="utf-8")
+    for marker, (name, render) in TABLES.items():
+        begin, end = f"<!-- {marker} -->\n", f"\n<!-- /{marker} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            print(f"error: README.md needs the markers <!-- {marker} --> and <!-- /{marker} --> once.", file=sys.stderr)
+            return 1
+        before, rest = text.split(begin)
+        text = before + begin + render(read_results(Path(f"results/{name}.json"))) + end + rest.split(end)[1]
     readme.write_text(text, encoding="utf-8")
     Path("results/denoising.png").write_bytes(picture())
     return 0
