@@ -147,7 +147,7 @@ COLOUR_FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
     "median filter": (lambda stack, side: median(stack, np.ones((1, int(side), int(side), 1))), (3, 5)),
     "bilateral filter": (
         _each(_bilateral),
-        (0.1, 0.2, 0.3, 0.5, 1.0),
+        (0.05, 0.1, 0.2, 0.4),
     ),
     "non-local means": (
         _each(lambda image, h: denoise_nl_means(image, 3, 5, h=h, fast_mode=True, channel_axis=-1)),
@@ -157,7 +157,7 @@ COLOUR_FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
         _each(lambda image, s: denoise_wavelet(image, sigma=s, method="BayesShrink", convert2ycbcr=True, channel_axis=-1)),
         (0.03, 0.06, 0.1, 0.15, 0.2),
     ),
-    "BM3D": (_each(_bm3d), (0.06, 0.09, 0.12, 0.16)),
+    "BM3D": (_each(_bm3d), (0.12, 0.16, 0.2, 0.25)),
 }
 
 

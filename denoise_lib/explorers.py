@@ -257,8 +257,9 @@ def estimator_explorer(*, corruption: str = "white overlay", level: float = 0.4,
 
 
 def estimator_filmstrip(*, seed: int = 0) -> DisplayedImage:
-    """The filmstrip of `estimator_explorer`: white overlay and random values, each at three levels."""
-    cases = [(corruption, level) for corruption in ("white overlay", "random value") for level in (0.2, 0.4, 0.6)]
+    """The filmstrip of `estimator_explorer`: white overlay at three levels, and each other noise at one."""
+    cases = [("white overlay", 0.2), ("white overlay", 0.4), ("white overlay", 0.6)]
+    cases += [("random value", 0.6), ("Gaussian", 0.4), ("skewed", 0.4)]
     rendered = [render_estimators(level, corruption, seed=seed) for corruption, level in cases]
     return _strip(rendered, [f"{corruption}, level {level:.1f}" for corruption, level in cases], columns=2)
 

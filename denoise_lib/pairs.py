@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from .downloads import data_folder
+from .downloads import cache_folder
 from .noise import PointSample
 from .photographs import photo_files, square_crops
 from .validation import check_count, stream_seed
@@ -58,7 +58,7 @@ def photo_pairs(
         cell: of `PointSample`; the squares have side * cell pixels, 256 as in the paper's data.
         side: H = W of the pairs.
         seed: of the squares and of the noise.
-        cache: keep the result in DENOISE_DATA, or in the cache folder, and read it from there next time.
+        cache: keep the result in the cache folder (see `downloads.cache_folder`), and read it from there next time.
         progress: show a bar in a terminal.
 
     Returns:
@@ -74,7 +74,7 @@ def photo_pairs(
     check_count(side, "side", example=32)
     check_count(seed, "seed", 0, example=0)
     files = photo_files(split, source, root=root)
-    path = data_folder() / "pairs" / f"{split}-{count}-{_key(files, count, cell, side, seed)}.safetensors"
+    path = cache_folder() / "pairs" / f"{split}-{count}-{_key(files, count, cell, side, seed)}.safetensors"
     if cache and path.exists():
         try:
             return PhotoPairs(**load_file(path))

@@ -309,21 +309,23 @@ def measure_clipping(output: str | os.PathLike[str], seeds: int = 3) -> dict[str
 def export_weights(
     runs: Iterable[PhotoRun], photos: Photos, output: str | os.PathLike[str], folder: str | os.PathLike[str]
 ) -> None:
-    """Copy the weights of each network's first seed to `folder`, named after the network (and its loss, where it is not L2).
+    """Copy the weights of each network's first seed to `folder`, as 'tnet', 'tnet-l1', 'noise2noise-unet', and so on.
 
     Raises:
         ValueError: two kinds of training of one network, such as two learning rates, would get one name.
     """
     chosen: dict[str, PhotoRun] = {}
     for run in sorted(runs, key=lambda run: run.seed):
-        name = run.network + ("" if run.loss == "l2" else f"-{run.loss}")
+        # "unet-mild" and its like are the first paper's.
+        name = ("noise2noise-unet" if run.network == "unet" else run.network) + ("" if run.loss == "l2" else f"-{run.loss}")
         if replace(chosen.setdefault(name, run), seed=0) != replace(run, seed=0):
             raise ValueError(f"two trainings would both be exported as {name!r}; export a table with one row for each network.")
     for name, run in chosen.items():
         base = Path(output).parent / "runs" / run.name
         kept = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
         model = read_weights(base.with_name(base.name + ".safetensors").read_bytes(), kept)
-        write_weights(model, Path(folder) / name, _card(run, photos, kept["result"]))
+        card = _card(run, photos, kept["result"]) | {"psnr_builtin": builtin_psnr(model)}
+        write_weights(model, Path(folder) / name, card)
 
 
 def _card(run: PhotoRun, photos: Photos, result: dict[str, Any]) -> dict[str, Any]:
@@ -362,6 +364,11 @@ def leader_board_score(model: nn.Module, *, seed: int = 0) -> float:
     parameters = sum(parameter.numel() for parameter in model.parameters())  # frozen ones too
     if parameters > PARAMETER_LIMIT:
         raise ValueError(f"the network has {parameters:,} parameters, but the leader board allows {PARAMETER_LIMIT:,}.")
+    return builtin_psnr(model, seed=seed)
+
+
+def builtin_psnr(model: nn.Module, *, seed: int = 0) -> float:
+    """PSNR in dB of a network on 200 fixed pairs of the built-in test photos, which anybody can repeat."""
     pairs = photo_pairs("test", count=200, seed=seed, cache=False, progress=False)
     noisy, clean = test_images("point-sample", pairs)
     return psnr(predict(model, noisy).clamp(0, 1), clean)

@@ -166,7 +166,7 @@ PHOTOS += ["--output", "out/photos.json"]
 
 @pytest.fixture
 def few_pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(photo_experiments, "TEST_PAIRS", 20)
     monkeypatch.setattr(photo_experiments, "HELD_OUT_PAIRS", 6)
 

@@ -54,7 +54,7 @@ TESTS, HELD_OUT = 20, 10
 def few_pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """20 test pairs, ten held out; pairs are built once, in a folder that is thrown away."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DENOISE_DATA", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(photo_experiments, "TEST_PAIRS", TESTS)
         patch.setattr(photo_experiments, "HELD_OUT_PAIRS", HELD_OUT)
         yield
@@ -711,7 +711,7 @@ def test_the_leader_board_refuses_bad_outputs(
 
 @pytest.mark.parametrize("model", [None, TNet, torch.rand(3), "tnet"], ids=["None", "class", "tensor", "str"])
 def test_the_leader_board_takes_networks_alone(model: Any, refused: Any) -> None:
-    with refused(TypeError, "module"):
+    with refused(TypeError, "Module"):
         leader_board_score(model)
 
 

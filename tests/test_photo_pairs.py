@@ -26,8 +26,8 @@ CELL, SIDE = 4, 8
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that the pairs are kept in; it is made at need."""
-    monkeypatch.setenv("DENOISE_DATA", str(tmp_path / "data"))
-    return tmp_path / "data" / "pairs"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "denoise_lib" / "pairs"
 
 
 @pytest.fixture
@@ -320,7 +320,7 @@ def test_folders_with_files_of_equal_names_and_sizes_are_kept_apart(tmp_path: Pa
 
 
 def test_a_file_where_the_cache_folder_should_be_is_no_error(album: Path, cache: Path) -> None:
-    cache.parent.mkdir()
+    cache.parent.mkdir(parents=True)
     cache.write_text("in the way")
     assert same(drawn(album), drawn(album, cache=False))
 

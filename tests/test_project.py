@@ -23,7 +23,7 @@ MAX_NOTEBOOK_BYTES, MAX_FILE_BYTES, MIN_ALT = 1_000_000, 5_000_000, 15
 # What Colab's image holds; None where the version there is not of concern.
 COLAB = {
     "torch": "2.11.0", "torchvision": "0.26.0", "numpy": "2.1.3", "matplotlib": "3.10.0", "ipywidgets": "7.7.1",
-    "pillow": "11.3.0", "scikit-image": "0.25.2", "tqdm": "4.67.3",
+    "pillow": "11.3.0", "scipy": "1.16.3", "scikit-image": "0.25.2", "tqdm": "4.67.3",
     "scikit-learn": None, "mlxtend": None, "safetensors": None, "joblib": None,
 }  # fmt: skip
 COLAB_LINK = re.compile(r"https://colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/blob/([\w.-]+)/([^\s)\"'<>]+)")
@@ -164,6 +164,15 @@ def test_readme_table_is_rendered_from_the_results(readme):
     content = json.loads((ROOT / "results" / "unet_vs_autoencoder.json").read_text(encoding="utf-8"))
     (stands,) = re.findall(r"<!-- results -->\n(.*?)\n<!-- /results -->", readme, re.DOTALL)
     assert stands.strip() == results.readme_table(content).strip()
+
+
+def test_readme_photo_table_is_rendered_from_the_results(readme):
+    from denoise_lib import photo_results
+
+    content = json.loads((ROOT / "results" / "tnet.json").read_text(encoding="utf-8"))
+    (stands,) = re.findall(r"<!-- tnet -->\n(.*?)\n<!-- /tnet -->", readme, re.DOTALL)
+    assert stands.strip() == photo_results.readme_photo_table(content).strip()
+    assert (ROOT / "results" / "tnet.md").read_text(encoding="utf-8") == photo_results.photo_table(content)
 
 
 def test_readme_badges_open_the_notebooks(readme):

@@ -16,6 +16,9 @@ from denoise_lib import experiments, results, weights
 from denoise_lib.metrics import mse, psnr
 from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet, count_parameters
 from denoise_lib.pairs import photo_pairs
+from denoise_lib.photo_experiments import NETWORKS as photo_networks
+from denoise_lib.photo_experiments import builtin_psnr
+from denoise_lib.photo_experiments import test_images as photo_test_images
 from denoise_lib.training import predict
 from denoise_lib.weights import (
     WeightsError,
@@ -295,8 +298,9 @@ def test_a_shipped_cards_error_is_that_of_its_run_in_the_results(name: str) -> N
 @pytest.mark.parametrize("name", PHOTOS)
 def test_a_shipped_colour_network_is_what_its_card_says(name: str) -> None:
     card, model = weights_card(name), load_pretrained(name)
-    network, _, loss = name.partition("-") if name == "tnet-l1" else (name, "", "l2")
-    assert type(model) is type(COLOUR[network]()) and model.extra_repr() == COLOUR[network]().extra_repr()
+    network, loss = {"noise2noise-unet": ("unet", "l2"), "tnet-l1": ("tnet", "l1")}.get(name, (name, "l2"))
+    like_it = photo_networks[network]()
+    assert type(model) is type(like_it) and model.extra_repr() == like_it.extra_repr()
     assert card["parameters"] == count_parameters(model)
     assert card["recipe"] and card["data"] and card["noise"] and card["training_seconds"] > 0
     assert card["machine"]["device"] and card["machine"]["torch"] and card["machine"]["date"]
@@ -304,6 +308,21 @@ def test_a_shipped_colour_network_is_what_its_card_says(name: str) -> None:
     like = [run for run in runs if (run["network"], run["loss"], run["seed"]) == (network, loss, card["seed"])]
     assert card["psnr"] == card["scores"]["test"]["psnr"]
     assert card["psnr"] in [pytest.approx(run["scores"]["test"]["psnr"], rel=1e-9) for run in like]
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_shipped_colour_network_scores_what_its_card_says(name: str) -> None:
+    assert builtin_psnr(load_pretrained(name)) == pytest.approx(weights_card(name)["psnr_builtin"], abs=0.01)
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_shipped_colour_network_reproduces_the_results_file(name: str) -> None:
+    folder = Path(os.environ.get("DENOISE_DATA", "")) / "photos"
+    if not (os.environ.get("DENOISE_DATA") and folder.is_dir()):
+        pytest.skip("the photos of the results file are not in DENOISE_DATA, and they may not be shipped")
+    noisy, clean = photo_test_images("point-sample", photo_pairs("test", folder, count=1000, cache=False))
+    measured = psnr(predict(load_pretrained(name), noisy).clamp(0, 1), clean)
+    assert measured == pytest.approx(weights_card(name)["psnr"], abs=0.01)
 
 
 @pytest.mark.parametrize("name", PHOTOS)
