@@ -799,8 +799,11 @@ def test_self_ensemble_asks_its_model_eight_times() -> None:
 
 def test_bad_input_of_self_ensemble(refused: Any) -> None:
     ensemble = SelfEnsemble(TinyDenoiser())
-    for x in (torch.rand(1, 1, 8, 8), torch.rand(1, 3, 7, 7), torch.rand(3, 8, 8)):
+    for x in (torch.rand(1, 1, 8, 8), torch.rand(1, 3, 7, 7)):
         with refused(ValueError, "TinyDenoiser"):
+            ensemble(x)
+    for x in (torch.rand(3, 8, 8), torch.rand(1, 3, 8, 6), None):
+        with refused(ValueError, "SelfEnsemble", "square"):
             ensemble(x)
     with refused(TypeError, "TinyDenoiser"):
         ensemble(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))

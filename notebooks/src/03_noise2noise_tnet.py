@@ -392,8 +392,7 @@ picture(
 # %%
 for name, model in shipped.items():
     score = evaluate(model, noisy, clean).psnr
-    print(f"{name:16s} {count_parameters(model):8,} parameters")
-    headline(f"PSNR of the shipped {name} on built-in photos, dB", score)
+    print(f"{name:16s} {count_parameters(model):8,} parameters   {score:.1f} dB on 200 pairs of built-in photos")
 
 # %% [markdown]
 # ## 3.8 The paper's tables, measured again
@@ -633,9 +632,8 @@ Markdown(table)
 board = {name: leader_board_score(model) for name, model in shipped.items() if count_parameters(model) <= PARAMETER_LIMIT}
 board["tiny-denoiser, eight-fold"] = leader_board_score(SelfEnsemble(shipped["tiny-denoiser"]))
 board["your TNet from section 3.5"] = leader_board_score(trained["noisy targets"])
-print("from the best to the worst:", "; ".join(sorted(board, key=board.get, reverse=True)))
-for name in ("tnet", "tiny-denoiser", "tiny-denoiser, eight-fold"):
-    headline(f"leader board, {name}, dB", board[name])
+for place, name in enumerate(sorted(board, key=board.get, reverse=True), start=1):
+    print(f"{place}. {name:26s} " + ("" if name.startswith("your") else f"{board[name]:.1f} dB"))
 
 # %% [markdown]
 # ## 3.11 Exercises
