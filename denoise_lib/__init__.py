@@ -23,6 +23,7 @@ _LAZY = {
     "fit": "training",
     "evaluate": "training",
     "predict": "training",
+    "smoothgrad": "saliency",
     "available_weights": "weights",
     "load_pretrained": "weights",
     "weights_card": "weights",
