@@ -222,6 +222,7 @@ def render_assumptions(sigma: float, broken: tuple[str, ...] = (), *, draws: int
     noisy, target = targets.draw(grey.expand(check_count(draws, "draws", example=2000), -1), generator)
     measured, predicted = target.mean(dim=0) - grey, targets.bias(grey)
     middle = 10  # at mid-grey, where clipping matters least
+    slope = float(targets.kept(grey)[middle])
     own, other = noisy[:, middle] - 0.5, target[:, middle] - target[:, middle].mean()
     kept = float((own * other).mean() / own.square().mean())
     figure = Figure(figsize=(7.2, 2.7), dpi=80, layout="constrained")
@@ -233,13 +234,13 @@ def render_assumptions(sigma: float, broken: tuple[str, ...] = (), *, draws: int
     left.legend(fontsize=8)
     right.plot(own[:400], other[:400], ".", color="0.6", markersize=3)
     ends = torch.tensor([-3 * sigma, 3 * sigma])
-    right.plot(ends, targets.shared * ends, color="C0", label=f"predicted slope {targets.shared:.2f}")
+    right.plot(ends, slope * ends, color="C0", label=f"predicted slope {slope:.2f}")
     right.set(xlim=(-1, 1), ylim=(-1, 1), xlabel="noise of the input", ylabel="noise of the target")
     right.legend(fontsize=8, loc="upper left")
     worst = int(predicted.abs().argmax())
     text = (
         f"sigma {sigma:.2f}   largest bias: predicted {predicted[worst]:+.3f}, measured {measured[worst]:+.3f}   "
-        f"share of the input's noise that stays: predicted {targets.shared:.2f}, measured {kept:.2f}"
+        f"share of the input's noise that stays: predicted {slope:.2f}, measured {kept:.2f}"
     )
     return pixels(figure), text
 

@@ -119,6 +119,19 @@ class Targets:
             return mean
         return clipped_normal_moments(centre, self.sigma)[0] if self.clip else centre
 
+    def kept(self, image: Tensor) -> Tensor:
+        """Slope of the target on the input's noise: the share of that noise which L2 takes for signal.
+
+        By Stein's lemma it is `shared`, times the probability that the target is not cut off.
+        """
+        check_images(image, min_dim=1)
+        if not (self.clip or self.eight_bit):
+            return torch.full_like(image, self.shared)
+        centre = image + self.offset
+        inside = torch.special.ndtr((1 - centre) / self.sigma) - torch.special.ndtr(-centre / self.sigma)
+        slope: Tensor = self.shared * inside
+        return slope
+
     def bias(self, image: Tensor) -> Tensor:
         """What L2 learns, less the clean image."""
         return self.mean(image) - image

@@ -161,6 +161,12 @@ def test_broken_assumptions_add_up() -> None:
     assert (bias, share) == (0.1, 0.5)
 
 
+def test_shared_noise_that_is_clipped_is_predicted_too() -> None:
+    _, numbers = render_assumptions(0.5, ("noise is shared", "clipped"), draws=20_000)
+    _, _, _, share, kept = numbers_in(numbers)
+    assert share < 0.4 and kept == pytest.approx(share, abs=0.03)
+
+
 def test_bad_input_of_the_renderers(refused: Any) -> None:
     for call in (
         lambda: render_estimators(1.5),

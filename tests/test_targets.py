@@ -84,6 +84,16 @@ def test_shared_noise_is_correlated_and_keeps_its_strength(shared: float) -> Non
     assert float(other.std()) == pytest.approx(0.2, rel=0.02)
 
 
+@pytest.mark.parametrize("cut", [{}, {"clip": True}, {"eight_bit": True}, {"clip": True, "offset": 0.1}])
+def test_cutting_off_weakens_what_is_shared(cut: dict[str, Any]) -> None:
+    targets, grey = Targets(0.4, shared=0.5, **cut), torch.tensor([0.1, 0.5, 0.8], dtype=torch.float64)
+    noisy, target = targets.draw(grey.expand(200_000, -1), torch.Generator().manual_seed(0))
+    own = noisy - grey
+    slope = (own * (target - target.mean(dim=0))).mean(dim=0) / own.square().mean(dim=0)
+    torch.testing.assert_close(slope, targets.kept(grey), atol=0.01, rtol=0)
+    assert ((targets.kept(grey) < 0.45).all() if cut else (targets.kept(grey) == 0.5).all())
+
+
 def test_a_cast_to_eight_bits_darkens_by_half_a_level() -> None:
     grey = torch.tensor([0.4, 0.5, 0.6], dtype=torch.float64)
     assert Targets(0.05, eight_bit=True).bias(grey).tolist() == pytest.approx([-0.5 / 255] * 3, abs=1e-6)

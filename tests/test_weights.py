@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from denoise_lib import experiments, results, weights
 from denoise_lib.metrics import mse, psnr
 from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet, count_parameters
 from denoise_lib.pairs import photo_pairs
-from denoise_lib.photo_experiments import NETWORKS as photo_networks
+from denoise_lib.photo_experiments import NETWORKS as PHOTO_NETWORKS
 from denoise_lib.photo_experiments import builtin_psnr
 from denoise_lib.photo_experiments import test_images as photo_test_images
 from denoise_lib.training import predict
@@ -156,19 +154,10 @@ def test_a_missing_folder_lists_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 
 # --- the networks for colour photos --------------------------------------------------------------------------------------
 
-COLOUR: dict[str, Callable[[], nn.Module]] = {
-    "tnet": TNet,
-    "tnet-bn": partial(TNet, batch_norm=True),
-    "basenet": BaseNet,
-    "unet": partial(Noise2NoiseUNet, shared_decoder=True),
-    "unet-separate": Noise2NoiseUNet,
-    "tiny-denoiser": TinyDenoiser,
-}
-
 
 def trained(name: str) -> nn.Module:
     """A colour network whose every number, of parameters and of buffers, is far from where it starts."""
-    model = COLOUR[name]()
+    model = PHOTO_NETWORKS[name]()
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for tensor in model.state_dict().values():
@@ -179,7 +168,7 @@ def trained(name: str) -> nn.Module:
     return model
 
 
-@pytest.mark.parametrize("name", COLOUR)
+@pytest.mark.parametrize("name", PHOTO_NETWORKS)
 def test_a_round_trip_of_a_colour_network(name: str, tmp_path: Path) -> None:
     model = trained(name)
     write_weights(model, tmp_path / "net", {"psnr": 25.3})
@@ -299,7 +288,7 @@ def test_a_shipped_cards_error_is_that_of_its_run_in_the_results(name: str) -> N
 def test_a_shipped_colour_network_is_what_its_card_says(name: str) -> None:
     card, model = weights_card(name), load_pretrained(name)
     network, loss = {"noise2noise-unet": ("unet", "l2"), "tnet-l1": ("tnet", "l1")}.get(name, (name, "l2"))
-    like_it = photo_networks[network]()
+    like_it = PHOTO_NETWORKS[network]()
     assert type(model) is type(like_it) and model.extra_repr() == like_it.extra_repr()
     assert card["parameters"] == count_parameters(model)
     assert card["recipe"] and card["data"] and card["noise"] and card["training_seconds"] > 0
