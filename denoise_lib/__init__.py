@@ -31,6 +31,7 @@ _LAZY = {
     "noise_explorer": "explorers",
     "denoise_explorer": "explorers",
     "noise2noise_explorer": "explorers",
+    "smoothgrad_explorer": "explorers",
 }
 
 __all__ = [

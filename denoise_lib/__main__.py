@@ -12,6 +12,7 @@ EPILOG = """examples:
   python -m denoise_lib reproduce unet-vs-autoencoder --data small --epochs 2 --seeds 1
   python -m denoise_lib reproduce unet-vs-autoencoder --seeds 5 --recipe best --jobs 2
   python -m denoise_lib reproduce tnet --table 2 --seeds 3 --photos my/photos
+  python -m denoise_lib reproduce smoothgrad --pairs 240 --photos my/photos
   python -m denoise_lib train --network unet --noise blend:0.25 --epochs 5 --output my-unet
   python -m denoise_lib weights unet-moderate
 """
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     papers = reproduce.add_subparsers(required=True, metavar="PAPER")
     _digits_options(papers.add_parser("unet-vs-autoencoder", help="Casey and Racape, Table 1, on MNIST"))
     _photo_options(papers.add_parser("tnet", help="the second paper's Tables 1 and 2, on photos of 32x32 pixels"))
+    _saliency_options(papers.add_parser("smoothgrad", help="the second paper's claims about its Figure 3, with error bars"))
 
     train = commands.add_parser("train", help="train one network on MNIST and keep its weights")
     train.add_argument("--network", choices=["unet", "autoencoder", "unet-no-skips"], default="unet")
@@ -108,6 +110,16 @@ def _photo_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_reproduce_photos)
 
 
+def _saliency_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--photos", default="builtin", help="builtin, imagenette, or a folder (default builtin)")
+    parser.add_argument("--cell", type=int, help="side of PointSample's cells (default: 5 for imagenette, else 8)")
+    parser.add_argument("--about", default="", help="what the photos are, for the results file")
+    parser.add_argument("--pairs", type=int, default=240, help="pairs to measure on, at least 20 (default 240)")
+    parser.add_argument("--samples", type=int, default=50, help="SmoothGrad's noisy copies of an image (default 50)")
+    parser.add_argument("--output", default="results/smoothgrad.json", help="results file (default %(default)s)")
+    parser.set_defaults(run=_reproduce_saliency)
+
+
 def _reproduce(options: argparse.Namespace) -> int:
     from . import experiments
     from .results import markdown_table
@@ -131,13 +143,18 @@ def _reproduce(options: argparse.Namespace) -> int:
     return 0
 
 
+def _cell(options: argparse.Namespace) -> int:
+    """Imagenette's photos have 160 pixels, and 32 cells of 5."""
+    cell: int = options.cell if options.cell is not None else 5 if options.photos == "imagenette" else 8
+    return cell
+
+
 def _reproduce_photos(options: argparse.Namespace) -> int:
     from . import photo_experiments as experiments
     from .photo_results import photo_table
     from .validation import check_count
 
-    cell = options.cell if options.cell is not None else 5 if options.photos == "imagenette" else 8
-    photos = experiments.Photos(options.photos, options.held_out, cell, options.about)
+    photos = experiments.Photos(options.photos, options.held_out, _cell(options), options.about)
     if options.baselines:
         experiments.measure_baselines(photos, options.output)
         experiments.measure_untrained(photos, options.output)
@@ -152,6 +169,18 @@ def _reproduce_photos(options: argparse.Namespace) -> int:
     if options.export:
         experiments.export_weights(runs, photos, options.output, options.export)
     print(photo_table(content))
+    print(f"results: {options.output}")
+    return 0
+
+
+def _reproduce_saliency(options: argparse.Namespace) -> int:
+    from . import saliency_experiments as experiments
+
+    content = experiments.reproduce(
+        options.photos, options.output, cell=_cell(options), about=options.about, count=options.pairs,
+        n_samples=options.samples,
+    )  # fmt: skip
+    print(experiments.claims_table(content))
     print(f"results: {options.output}")
     return 0
 

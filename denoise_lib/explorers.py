@@ -1,107 +1,50 @@
-"""The sliders: a thin layer of widgets over pure functions.
+"""The sliders: a thin layer of widgets over the pure functions of `renders`.
 
-Each explorer shows what a function `render_...(mu, ...)` returns, a uint8 picture and a line of numbers. The noise is drawn
-from one seed, so that moving the slider changes its level and nothing else, and coming back to a level gives the same picture.
 Under each slider a notebook shows its filmstrip, the same function at six levels: it is what GitHub, a PDF and paper show.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .data import as_float_images, mnist
-from .figures import panel, picture, pixels, png, residual, tile
-from .metrics import mse, psnr, ssim
-from .noise import MODERATE, Blend, add_noise
+from .figures import panel, picture, png, residual, tile
+from .kernels import MARGIN
+from .metrics import psnr
+from .noise import MODERATE, add_noise
+from .renders import (
+    BROKEN,
+    MODEL_CHOICES,
+    SALIENCY_MAPS,
+    Rendered,
+    example_digits,
+    example_pair,
+    models_for,
+    noisy_copy,
+    render_assumptions,
+    render_denoised,
+    render_estimators,
+    render_filters,
+    render_noise,
+    render_smoothgrad,
+    saliency_samples,
+)
 from .results import LEVELS
-from .targets import CORRUPTIONS, POWERS, Targets, best_prediction, corrupted_pixel
+from .targets import CORRUPTIONS
 from .training import predict
-from .validation import check_choice, check_count, check_number
+from .validation import check_count, check_number
 from .weights import load_pretrained
 
 if TYPE_CHECKING:
     import ipywidgets
     from IPython.display import Image as DisplayedImage
 
+COLOUR_NETWORKS = ("tnet", "tiny-denoiser", "noise2noise-unet")
 FILMSTRIP_LEVELS = (0.0, 0.1, 0.25, 0.4, 0.6, 0.8)
-BROKEN: dict[str, dict[str, float | bool]] = {
-    "mean is not zero": {"offset": 0.1},
-    "noise is shared": {"shared": 0.5},
-    "clipped": {"clip": True},
-    "cut to 8 bits": {"eight_bit": True},
-}
-"""The ways to break an assumption of Noise2Noise, as arguments of `Targets`."""
-MODEL_CHOICES = ("nearest level", "blind")
-Rendered = tuple[np.ndarray, str]
-
-
-def example_digits(count: int = 24) -> Tensor:
-    """Test digits to look at, 0, 1, ..., 9, 0, 1, ...: float32 (count, 1, 28, 28)."""
-    return as_float_images(mnist("test", "small")[: check_count(count, "count", example=24)])
-
-
-def noisy_copy(images: Tensor, mu: float, seed: int = 0, *, clip: bool = True) -> Tensor:
-    """The images at level mu; one seed draws the same noise N at every level."""
-    return add_noise(images, mu, generator=torch.Generator(images.device).manual_seed(seed), clip=clip)
-
-
-def render_noise(mu: float, images: Tensor, seed: int = 0, *, scale: int = 2) -> Rendered:
-    """Noisy digits, and their error beside what theory expects.
-
-    Args:
-        mu: level of the blend, in [0, 1].
-        images: clean, float (N, C, H, W).
-        seed: of the noise.
-        scale: size of a pixel.
-
-    Returns:
-        (uint8 picture, one line of numbers).
-    """
-    noisy = noisy_copy(images, mu, seed)
-    theory = Blend(mu).expected_mse(images)
-    numbers = (
-        f"mu {mu:.2f}   MSE {mse(noisy, images):.4f} (theory {theory:.4f})   "
-        f"PSNR {psnr(noisy, images):.1f} dB   SSIM {ssim(noisy, images):.2f}"
-    )
-    return tile(noisy, 8, scale=scale), numbers
-
-
-def render_denoised(mu: float, images: Tensor, models: dict[str, nn.Module], seed: int = 0, *, scale: int = 1) -> Rendered:
-    """Noisy digits, each model's output, the clean digits, and the first model's error in red and blue.
-
-    Args:
-        mu: level of the blend, in [0, 1].
-        images: clean, float (N, 1, H, W).
-        models: name -> denoiser.
-        seed: of the noise.
-        scale: size of a pixel.
-
-    Returns:
-        (uint8 picture, one line of numbers).
-    """
-    noisy = noisy_copy(images, mu, seed)
-    outputs = {name: predict(model, noisy).clamp(0, 1) for name, model in models.items()}
-    scores = "   ".join(f"{name} {psnr(output, images):.1f} dB" for name, output in outputs.items())
-    first_name, first_output = next(iter(outputs.items()))
-    pictures = [tile(batch, scale=scale) for batch in (noisy, *outputs.values(), images)]
-    pictures.append(residual(first_output - images, scale=scale))
-    titles = [f"noisy, mu {mu:.2f}", *outputs, "clean", f"{first_name} - clean"]
-    return panel(pictures, titles, columns=3), f"mu {mu:.2f}   PSNR: noisy {psnr(noisy, images):.1f} dB   {scores}"
-
-
-def models_for(mu: float, choice: str = "nearest level") -> dict[str, nn.Module]:
-    """The shipped networks for a level: those trained at the nearest level, or the U-Net that was trained on all levels."""
-    check_number(mu, "mu", 0, 1, example=MODERATE)
-    if check_choice(choice, "choice", MODEL_CHOICES) == "blind":
-        return {"U-Net (blind)": load_pretrained("unet-blind")}
-    level = min(LEVELS, key=lambda name: abs(LEVELS[name] - mu))
-    return {"U-Net": load_pretrained(f"unet-{level}"), "autoencoder": load_pretrained(f"autoencoder-{level}")}
 
 
 def filmstrip(render: Callable[[float], Rendered], levels: tuple[float, ...] = FILMSTRIP_LEVELS) -> DisplayedImage:
@@ -142,7 +85,8 @@ def noise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed: 
         seed: of the noise.
     """
     digits = example_digits() if images is None else images
-    return _explorer(lambda level: render_noise(level, digits, seed), mu)
+    slider = _slider("mu", mu)
+    return _explorer(lambda: render_noise(slider.value, digits, seed), slider)
 
 
 def denoise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed: int = 0) -> ipywidgets.VBox:
@@ -159,90 +103,15 @@ def denoise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed
     networks = {(choice, level): models_for(level, choice) for choice in MODEL_CHOICES for level in LEVELS.values()}
     menu = ipywidgets.Dropdown(options=MODEL_CHOICES, description="networks")
 
-    def render(level: float) -> Rendered:
-        nearest = min(LEVELS.values(), key=lambda trained: abs(trained - level))
-        return render_denoised(level, digits, networks[menu.value, nearest], seed, scale=1 if len(digits) > 25 else 2)
+    slider = _slider("mu", mu)
 
-    box = _explorer(render, mu)
-    menu.observe(lambda _: box.redraw(), names="value")
-    box.children = (menu, *box.children)
+    def render() -> Rendered:
+        nearest = min(LEVELS.values(), key=lambda trained: abs(trained - slider.value))
+        return render_denoised(slider.value, digits, networks[menu.value, nearest], seed, scale=1 if len(digits) > 25 else 2)
+
+    box = _explorer(render, slider, menu)
     box.menu = menu
     return box
-
-
-def render_estimators(level: float, corruption: str = "white overlay", *, value: float = 0.3, seed: int = 0) -> Rendered:
-    """Histogram of a pixel's noisy targets, with what each loss makes of them.
-
-    Args:
-        level: strength of the corruption, in [0, 1].
-        corruption: one of `targets.CORRUPTIONS`.
-        value: the clean pixel.
-        seed: of the noise.
-
-    Returns:
-        (uint8 picture, one line of numbers).
-    """
-    from matplotlib.figure import Figure
-
-    targets = corrupted_pixel(value, corruption, level, seed=seed)
-    best = {loss: best_prediction(targets, loss) for loss in POWERS}
-    figure = Figure(figsize=(6.4, 2.6), dpi=80, layout="constrained")
-    axes = figure.subplots()
-    axes.hist(targets.clamp(-0.5, 1.5).numpy(), bins=80, range=(-0.5, 1.5), color="0.8", density=True)
-    axes.axvline(value, color="black", linewidth=4, alpha=0.35, label="clean pixel")
-    for (loss, place), style in zip(best.items(), ("-", "--", ":"), strict=True):
-        axes.axvline(place, linestyle=style, linewidth=2.2, color=f"C{list(best).index(loss)}", label=f"{loss}: {place:.2f}")
-    axes.set(xlim=(-0.5, 1.5), xlabel=f"noisy targets of one pixel ({corruption}, level {level:.2f})", yticks=[])
-    axes.legend(loc="upper right", fontsize=8)
-    found = "   ".join(f"{loss} learns {place:.3f}" for loss, place in best.items())
-    return pixels(figure), f"level {level:.2f}   clean {value:.3f}   {found}"
-
-
-def render_assumptions(sigma: float, broken: tuple[str, ...] = (), *, draws: int = 2000, seed: int = 0) -> Rendered:
-    """What L2 learns from Gaussian noisy targets whose assumptions are broken: theory as lines, many draws as dots.
-
-    Args:
-        sigma: standard deviation of the noise, in (0, 1].
-        broken: names in `BROKEN`.
-        draws: noisy targets averaged for each of 21 grey levels.
-        seed: of the noise.
-
-    Returns:
-        (uint8 picture, one line of numbers). Left: mean of the targets less the clean pixel, which is the bias that a
-        network learns. Right: the input's noise against the target's; a network keeps what the line's slope says.
-    """
-    from matplotlib.figure import Figure
-
-    for name in broken:
-        check_choice(name, "broken", tuple(BROKEN))
-    arguments = {key: value for name in broken for key, value in BROKEN[name].items()}
-    targets = Targets(sigma, **arguments)  # type: ignore[arg-type]
-    grey = torch.linspace(0, 1, 21, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
-    noisy, target = targets.draw(grey.expand(check_count(draws, "draws", example=2000), -1), generator)
-    measured, predicted = target.mean(dim=0) - grey, targets.bias(grey)
-    middle = 10  # at mid-grey, where clipping matters least
-    slope = float(targets.kept(grey)[middle])
-    own, other = noisy[:, middle] - 0.5, target[:, middle] - target[:, middle].mean()
-    kept = float((own * other).mean() / own.square().mean())
-    figure = Figure(figsize=(7.2, 2.7), dpi=80, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.axhline(0, color="0.7", linewidth=1)
-    left.plot(grey, predicted, color="C0", label="predicted")
-    left.plot(grey, measured, "o", color="C1", markersize=4, label="measured")
-    left.set(ylim=(-0.25, 0.25), xlabel="clean pixel", ylabel="bias that L2 learns")
-    left.legend(fontsize=8)
-    right.plot(own[:400], other[:400], ".", color="0.6", markersize=3)
-    ends = torch.tensor([-3 * sigma, 3 * sigma])
-    right.plot(ends, slope * ends, color="C0", label=f"predicted slope {slope:.2f}")
-    right.set(xlim=(-1, 1), ylim=(-1, 1), xlabel="noise of the input", ylabel="noise of the target")
-    right.legend(fontsize=8, loc="upper left")
-    worst = int(predicted.abs().argmax())
-    text = (
-        f"sigma {sigma:.2f}   largest bias: predicted {predicted[worst]:+.3f}, measured {measured[worst]:+.3f}   "
-        f"share of the input's noise that stays: predicted {slope:.2f}, measured {kept:.2f}"
-    )
-    return pixels(figure), text
 
 
 def estimator_explorer(*, corruption: str = "white overlay", level: float = 0.4, seed: int = 0) -> ipywidgets.VBox:
@@ -250,9 +119,8 @@ def estimator_explorer(*, corruption: str = "white overlay", level: float = 0.4,
     import ipywidgets
 
     menu = ipywidgets.Dropdown(options=CORRUPTIONS, value=corruption, description="noise")
-    box = _explorer(lambda value: render_estimators(value, menu.value, seed=seed), level, name="level")
-    menu.observe(lambda _: box.redraw(), names="value")
-    box.children = (menu, *box.children)
+    slider = _slider("level", level)
+    box = _explorer(lambda: render_estimators(slider.value, menu.value, seed=seed), slider, menu)
     box.menu = menu
     return box
 
@@ -276,14 +144,14 @@ def noise2noise_explorer(*, sigma: float = 0.2, seed: int = 0) -> ipywidgets.VBo
 
     switches = [ipywidgets.Checkbox(value=False, description=name, indent=False) for name in BROKEN]
 
-    def render(value: float) -> Rendered:
-        broken = tuple(switch.description for switch in switches if switch.value)
-        return render_assumptions(max(value, 0.01), broken, seed=seed)
+    slider = _slider("sigma", sigma)
 
-    box = _explorer(render, sigma, name="sigma")
-    for switch in switches:
-        switch.observe(lambda _: box.redraw(), names="value")
-    box.children = (ipywidgets.HBox(switches), *box.children)
+    def render() -> Rendered:
+        broken = tuple(switch.description for switch in switches if switch.value)
+        return render_assumptions(max(slider.value, 0.01), broken, seed=seed)
+
+    box = _explorer(render, slider, *switches)
+    box.children = (ipywidgets.HBox(switches), slider, box.numbers, box.image)
     box.switches = switches
     return box
 
@@ -298,6 +166,78 @@ def noise2noise_filmstrip(*, sigma: float = 0.2, seed: int = 0) -> DisplayedImag
 def _strip(rendered: list[Rendered], titles: list[str], columns: int) -> DisplayedImage:
     words = "; ".join(f"{title}: {numbers}" for title, (_, numbers) in zip(titles, rendered, strict=True))
     return picture(panel([shown for shown, _ in rendered], titles, columns=columns), f"What the slider shows. {words}")
+
+
+def smoothgrad_explorer(
+    model: nn.Module | None = None, *, index: int = 0, noise_level: float = 0.15, samples: int = 50, seed: int = 0
+) -> ipywidgets.VBox:
+    """Sliders over SmoothGrad's noise level and number of samples, and over a pixel; a menu chooses the map.
+
+    Args:
+        model: a denoiser of colour photos; by default the shipped TNet.
+        index: which of the built-in photos.
+        noise_level: where its slider starts, 0 to 0.3 of the image's range.
+        samples: where its slider starts, 1 to 200.
+        seed: of all noise.
+    """
+    import ipywidgets
+
+    network = load_pretrained("tnet") if model is None else model
+    noisy, clean = example_pair(index, seed)
+    menu = ipywidgets.Dropdown(options=SALIENCY_MAPS, description="map")
+    slider, number = _slider("noise level", noise_level, high=0.3), _steps("samples n", samples, 1, 200)
+    row, column = (_steps(name, 16, 0, noisy.shape[-1] - 1) for name in ("pixel's row", "its column"))
+    known: dict[tuple[object, ...], Tensor] = {}  # what was computed last: so moving n costs next to nothing
+
+    def render() -> Rendered:
+        pixel = (row.value, column.value)
+        key = (menu.value, slider.value, pixel if menu.value == SALIENCY_MAPS[2] else None)
+        if key not in known or len(known[key]) < number.value:
+            found = saliency_samples(menu.value, network, noisy, clean, pixel, slider.value, number.value, seed)
+            known.clear()
+            known[key] = found
+        return render_smoothgrad(known[key][: number.value], noisy, clean, pixel, slider.value, menu.value)
+
+    box = _explorer(render, slider, menu, number, row, column)
+    box.children = (menu, slider, number, row, column, box.numbers, box.image)
+    box.menu, box.samples, box.row, box.column = menu, number, row, column
+    return box
+
+
+def smoothgrad_filmstrip(*, index: int = 0, seed: int = 0) -> DisplayedImage:
+    """The filmstrip of `smoothgrad_explorer`: dL/dX at three noise levels, each with one sample and with fifty."""
+    model = load_pretrained("tnet")
+    noisy, clean = example_pair(index, seed)
+    cases = [(level, count) for count in (1, 50) for level in (0.0, 0.05, 0.15)]
+    shown, words = [], []
+    for level, count in cases:
+        found = saliency_samples(SALIENCY_MAPS[0], model, noisy, clean, (16, 16), level, count, seed).mean((0, 1))
+        shown.append(residual(found[None, None], limit=0.3, scale=6))
+        words.append(f"noise {level:.0%}, n {count}: mean |map| {float(found.abs().mean()):.3f}")
+    strip = panel(shown, [f"noise level {level:.0%}, n = {count}" for level, count in cases], columns=3)
+    return picture(strip, "What the slider shows: dL/dX, red positive, blue negative, +-0.3. " + "; ".join(words))
+
+
+def filter_explorer(*, index: int = 0, seed: int = 0) -> ipywidgets.VBox:
+    """Step over the pixels of a photo, and see which kernel TNet, TinyDenoiser and the U-Net apply at each.
+
+    Args:
+        index: which of the built-in photos.
+        seed: of its noise.
+    """
+    models, (noisy, clean) = {name: load_pretrained(name) for name in COLOUR_NETWORKS}, example_pair(index, seed)
+    row, column = (_steps(name, 16, MARGIN, noisy.shape[-1] - 1 - MARGIN) for name in ("row", "column"))
+    box = _explorer(lambda: render_filters((row.value, column.value), models, noisy, clean), row, column)
+    box.children = (row, column, box.numbers, box.image)
+    box.row, box.column = row, column
+    return box
+
+
+def filter_filmstrip(pixels: Sequence[tuple[int, int]], *, index: int = 0, seed: int = 0) -> DisplayedImage:
+    """The filmstrip of `filter_explorer`: the kernels at a few pixels, one row of pictures a pixel."""
+    models, (noisy, clean) = {name: load_pretrained(name) for name in COLOUR_NETWORKS}, example_pair(index, seed)
+    rendered = [render_filters(pixel, models, noisy, clean) for pixel in pixels]
+    return _strip(rendered, [f"row {row}, column {column}" for row, column in pixels], columns=1)
 
 
 def guess_the_mu(images: Tensor | None = None, *, seed: int = 0) -> ipywidgets.VBox:
@@ -338,26 +278,45 @@ def guess_the_mu(images: Tensor | None = None, *, seed: int = 0) -> ipywidgets.V
     return box
 
 
-def _explorer(render: Callable[[float], Rendered], start: float, name: str = "mu") -> ipywidgets.VBox:
-    """Slider, numbers and picture in a box; the parts are its attributes `slider`, `numbers`, `image`."""
+def _explorer(render: Callable[[], Rendered], slider: ipywidgets.Widget, *controls: ipywidgets.Widget) -> ipywidgets.VBox:
+    """Controls, slider, numbers and picture in a box, drawn anew whenever a control changes.
+
+    `render` reads the controls by itself. The parts are the box's attributes `slider`, `numbers`, `image` and `redraw`.
+    """
     import ipywidgets
 
-    slider = ipywidgets.FloatSlider(
-        value=check_number(start, name, 0, 1, example=MODERATE), min=0, max=1, step=0.01, description=name, readout_format=".2f"
-    )
-    slider.layout.width = "420px"
     image, numbers = _image(), ipywidgets.HTML()
 
     def redraw(*_: object) -> None:
-        pixels, text = render(slider.value)
+        pixels, text = render()
         image.value = png(pixels)
         numbers.value = f"<pre role='status' style='margin: 4px 0'>{html.escape(text)}</pre>"
 
     redraw()
-    slider.observe(redraw, names="value")
-    box = ipywidgets.VBox([slider, numbers, image])
+    for control in (slider, *controls):
+        control.observe(redraw, names="value")
+    box = ipywidgets.VBox([*controls, slider, numbers, image])
     box.slider, box.image, box.numbers, box.redraw = slider, image, numbers, redraw
     return box
+
+
+def _slider(name: str, start: float, high: float = 1.0) -> ipywidgets.FloatSlider:
+    """A slider from 0 to `high` in steps of 0.01."""
+    import ipywidgets
+
+    value = check_number(start, name, 0, high, example=MODERATE)
+    return ipywidgets.FloatSlider(
+        value=value, min=0, max=high, step=0.01, description=name, readout_format=".2f", layout={"width": "420px"}
+    )
+
+
+def _steps(name: str, start: int, low: int, high: int) -> ipywidgets.IntSlider:
+    """A slider over whole numbers."""
+    import ipywidgets
+
+    if check_count(start, name, low, example=low) > high:
+        raise ValueError(f"{name} must be at most {high}, but is {start}.")
+    return ipywidgets.IntSlider(value=start, min=low, max=high, description=name, layout={"width": "420px"})
 
 
 def _image() -> ipywidgets.Image:

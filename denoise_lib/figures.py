@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WHITE = 255
+GREEN, BLACK = (0, 255, 0), (0, 0, 0)
 
 
 def tile(images: Tensor, columns: int | None = None, *, pad: int = 1, scale: int = 1) -> np.ndarray:
@@ -104,6 +105,29 @@ def residual(difference: Tensor, columns: int | None = None, *, limit: float = 1
     fade = 1 - strength.abs()
     red, blue = torch.where(strength >= 0, 1.0, fade), torch.where(strength <= 0, 1.0, fade)
     return tile(torch.cat([red, fade, blue], dim=1), columns, pad=pad, scale=scale)
+
+
+def mark(picture: np.ndarray, pixel: tuple[int, int], scale: int, colour: tuple[int, int, int] = GREEN) -> np.ndarray:
+    """A copy of a picture with a frame around one pixel of the image that it shows.
+
+    Args:
+        picture: uint8, (height, width) or (height, width, 3), of one image as `tile(image, scale=scale)` returns it.
+        pixel: (row, column) in the image.
+        scale: size of a pixel in the picture.
+        colour: of the frame: green shows on photos, black on signed maps.
+
+    Returns:
+        uint8, (height, width, 3).
+    """
+    check_count(scale, "scale", 3, example=6)
+    framed = picture.copy() if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+    top, left = pixel[0] * scale, pixel[1] * scale
+    if not (0 <= top <= framed.shape[0] - scale and 0 <= left <= framed.shape[1] - scale):
+        raise ValueError(f"pixel {tuple(pixel)} is outside of a picture of {picture.shape[:2]} at scale {scale}.")
+    inside = framed[top + 1 : top + scale - 1, left + 1 : left + scale - 1].copy()
+    framed[top : top + scale, left : left + scale] = colour
+    framed[top + 1 : top + scale - 1, left + 1 : left + scale - 1] = inside
+    return framed
 
 
 def png(pixels: np.ndarray, *, compress_level: int = 3) -> bytes:

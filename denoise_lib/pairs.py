@@ -25,6 +25,9 @@ from .noise import PointSample
 from .photographs import photo_files, square_crops
 from .validation import check_count, stream_seed
 
+TEST_PAIRS = 1000
+"""Size of the test set behind the results on photos."""
+
 
 @dataclass(frozen=True)
 class PhotoPairs:
@@ -36,6 +39,10 @@ class PhotoPairs:
 
     def __len__(self) -> int:
         return len(self.clean)
+
+    def fingerprint(self) -> str:
+        """Eight letters that change with the photos: results of other photos must not pass for results of these."""
+        return hashlib.sha256(self.clean.numpy().tobytes()).hexdigest()[:8]
 
 
 def photo_pairs(

@@ -6,7 +6,6 @@ the mean over images of each image's PSNR on outputs clipped to [0, 1], as in th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -26,7 +25,7 @@ from .losses import LOSSES
 from .metrics import mse, psnr
 from .models import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet, count_parameters
 from .noise import MODERATE, Bernoulli, Blend, parse_noise
-from .pairs import PhotoPairs, photo_pairs
+from .pairs import TEST_PAIRS, PhotoPairs, photo_pairs
 from .photo_results import photo_table
 from .results import machine, read_results, write_json
 from .training import default_device, evaluate, fit, predict
@@ -41,7 +40,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "unet-separate": Noise2NoiseUNet,
     "tiny-denoiser": TinyDenoiser,
 }
-TEST_PAIRS, HELD_OUT_PAIRS = 1000, 240
+HELD_OUT_PAIRS = 240
 PARAMETER_LIMIT = 43_064
 """TNet's parameters: what a network on the leader board may have."""
 
@@ -87,9 +86,8 @@ class Photos:
         return sets
 
     def fingerprint(self) -> str:
-        """Eight letters that change with the photos: results of other photos must not pass for results of these."""
-        pairs = self.test_sets()["test"]
-        return hashlib.sha256(pairs.clean.numpy().tobytes()).hexdigest()[:8]
+        """Of the test set: see `PhotoPairs.fingerprint`."""
+        return self.test_sets()["test"].fingerprint()
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 A classifier has one score an image, and SmoothGrad (Smilkov et al., 2017) averages the score's gradient over noisy copies of
 the image. A denoiser has thousands of outputs, and "its gradient" needs a choice: the gradient of its error
 (`loss_gradient`), of the sum of all outputs or of one output (`output_gradient`), or of each output by its own input
-(`self_influence`). They answer different questions.
+(`self_influence`). They answer different questions. `kernels` reads the same gradients as filters.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -18,11 +19,12 @@ from torch import Tensor, nn
 from .validation import check_choice, check_count, check_generator, check_images, check_number, check_same_shape
 
 Score = Callable[..., Tensor]
+Place = tuple[int, int] | Tensor | None
 REDUCTIONS = ("mean", "abs", "square")
 
 
-class Smoothed(NamedTuple):
-    """A SmoothGrad map, and how far it may be from the map of infinitely many samples."""
+class Estimate(NamedTuple):
+    """A map that is a mean of random samples, and how far it may be from the mean of infinitely many."""
 
     mean: Tensor
     """The map, shape of x."""
@@ -52,7 +54,7 @@ def smoothgrad(
         context: where the score needs more than the image, such as its clean target: a tensor with one row an image, whose
             rows `score(images, rows)` gets as its second argument.
         generator: source of the noise, on the device of x; None uses torch's global generator.
-        batch_size: noisy copies in one forward and backward pass; None takes 256. It bounds the memory, and does not
+        batch_size: noisy copies in one forward and backward pass; None takes 64. It bounds the memory, and does not
             change the result but for rounding.
 
     Returns:
@@ -61,10 +63,11 @@ def smoothgrad(
     Raises:
         TypeError, ValueError: a bad argument, or a score that does not return one number an image.
     """
-    return smoothgrad_with_error(
-        score, x, n_samples=n_samples, noise_level=noise_level, reduce=reduce, context=context, generator=generator,
-        batch_size=batch_size,
-    ).mean  # fmt: skip
+    check_count(n_samples, "n_samples", example=50)
+    total = torch.zeros_like(_checked_images(x), dtype=torch.float64)
+    for owner, value in _noisy_gradients(score, x, n_samples, noise_level, reduce, context, generator, batch_size):
+        total.index_add_(0, owner, value.double())
+    return (total / n_samples).to(x.dtype)
 
 
 def smoothgrad_with_error(
@@ -77,32 +80,35 @@ def smoothgrad_with_error(
     context: Tensor | None = None,
     generator: torch.Generator | None = None,
     batch_size: int | None = None,
-) -> Smoothed:
+) -> Estimate:
     """`smoothgrad`, and the standard error of each value of the map; infinite where there is one sample."""
-    check_images(x, "x", value_range=None, min_dim=4)
     check_count(n_samples, "n_samples", example=50)
-    check_number(noise_level, "noise_level", 0, example=0.15)
-    check_choice(reduce, "reduce", REDUCTIONS)
-    check_generator(generator, x.device)
-    size = 256 if batch_size is None else check_count(batch_size, "batch_size", example=64)
-    if context is not None and (not isinstance(context, Tensor) or len(context) != len(x)):
-        raise ValueError(f"context must be a tensor with one row for each of the {len(x)} images.")
-    x = x.detach()
-    spread = x.flatten(1).amax(1) - x.flatten(1).amin(1)
-    sigma = noise_level * spread.view(-1, 1, 1, 1)
-    total, squares = torch.zeros_like(x, dtype=torch.float64), torch.zeros_like(x, dtype=torch.float64)
-    # Image by image, and each copy's noise by itself: so the same noise is drawn for every batch size.
-    owner = torch.arange(len(x), device=x.device).repeat_interleave(n_samples)
-    for rows in owner.split(size):
-        noise = torch.stack([torch.randn(x.shape[1:], generator=generator, device=x.device, dtype=x.dtype) for _ in rows])
-        gradient = _gradient(score, x[rows] + sigma[rows] * noise, None if context is None else context[rows]).double()
-        value = gradient.abs() if reduce == "abs" else gradient.square() if reduce == "square" else gradient
-        total.index_add_(0, rows, value)
-        squares.index_add_(0, rows, value.square())
-    mean = total / n_samples
-    variance = (squares / n_samples - mean.square()).clamp_min(0) / max(n_samples - 1, 1)
-    error = variance.sqrt() if n_samples > 1 else torch.full_like(variance, torch.inf)
-    return Smoothed(mean.to(x.dtype), error.to(x.dtype))
+    total, squares = (torch.zeros_like(_checked_images(x), dtype=torch.float64) for _ in range(2))
+    for owner, value in _noisy_gradients(score, x, n_samples, noise_level, reduce, context, generator, batch_size):
+        total.index_add_(0, owner, value.double())
+        squares.index_add_(0, owner, value.double().square())
+    return _estimate(total, squares, n_samples, x.dtype)
+
+
+def smoothgrad_samples(
+    score: Score,
+    x: Tensor,
+    *,
+    n_samples: int = 50,
+    noise_level: float = 0.15,
+    context: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    batch_size: int | None = None,
+) -> Tensor:
+    """The gradients that `smoothgrad` averages, one by one: (n_samples, C, H, W) for one image x, (1, C, H, W).
+
+    Means of the first 1, 2, ..., n of them show how a map converges. Arguments as for `smoothgrad`.
+    """
+    check_count(n_samples, "n_samples", example=50)
+    if len(_checked_images(x)) != 1:
+        raise ValueError(f"smoothgrad_samples takes one image, shape (1, C, H, W), but got {len(x)}; for example x[:1].")
+    steps = _noisy_gradients(score, x, n_samples, noise_level, "mean", context, generator, batch_size)
+    return torch.cat([value for _, value in steps])
 
 
 def squared_error(model: nn.Module) -> Score:
@@ -110,12 +116,14 @@ def squared_error(model: nn.Module) -> Score:
     return lambda images, clean: (model(images) - clean).square().flatten(1).sum(1)
 
 
-def output_sum(model: nn.Module, pixel: tuple[int, int] | None = None) -> Score:
-    """The score "sum of an image's outputs", over all of them or over the channels of one pixel (row, column)."""
+def output_sum(model: nn.Module, pixel: Place = None) -> Score:
+    """The score "sum of an image's outputs": all of them, or all channels of one pixel (row, column), or of a region (mask)."""
 
     def score(images: Tensor) -> Tensor:
         output: Tensor = model(images)
-        if pixel is not None:
+        if isinstance(pixel, Tensor):
+            output = output * pixel.to(output)
+        elif pixel is not None:
             output = output[:, :, pixel[0], pixel[1]]
         return output.flatten(1).sum(1)
 
@@ -132,29 +140,33 @@ def loss_gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     Returns:
         Shape of x.
     """
-    check_images(x, "x", value_range=None, min_dim=4)
+    _checked_images(x)
     check_images(target, "target", value_range=None, min_dim=4)
     check_same_shape(x, target, "x", "target")
     with _evaluating(model):
         return _gradient(squared_error(model), x.detach(), target)
 
 
-def output_gradient(model: nn.Module, x: Tensor, pixel: tuple[int, int] | None = None) -> Tensor:
-    """Gradient of the sum of an image's outputs, or of one output pixel (row, column): its receptive field.
+def output_gradient(model: nn.Module, x: Tensor, pixel: Place = None) -> Tensor:
+    """Gradient of the sum of an image's outputs: of all, or of one pixel or region, whose receptive field it then shows.
 
-    For one pixel this is the filter that the denoiser applies there: close to x, a network of rectified linear units *is* a
-    linear filter, another one at each pixel and for each image.
+    Args:
+        model: a denoiser.
+        x: images, float (N, C, H, W).
+        pixel: (row, column) of one output pixel, a boolean mask (H, W) of a region, or None for all pixels.
 
     Returns:
         Shape of x.
     """
-    check_images(x, "x", value_range=None, min_dim=4)
-    if pixel is not None:
-        row, column = pixel
-        check_count(row, "the pixel's row", 0, example=16)
-        check_count(column, "the pixel's column", 0, example=16)
-        if row >= x.shape[-2] or column >= x.shape[-1]:
-            raise ValueError(f"pixel {tuple(pixel)} is outside of images of {x.shape[-2]} x {x.shape[-1]} pixels.")
+    _checked_images(x)
+    if isinstance(pixel, Tensor):
+        if pixel.dtype != torch.bool or pixel.shape != x.shape[-2:]:
+            raise ValueError(
+                f"a region must be a boolean mask of shape {tuple(x.shape[-2:])}, "
+                f"but is {pixel.dtype} of shape {tuple(pixel.shape)}; for example image[0, 0] > 0.5."
+            )
+    elif pixel is not None:
+        check_pixel(pixel, x)
     with _evaluating(model):
         return _gradient(output_sum(model, pixel), x.detach())
 
@@ -164,6 +176,7 @@ def self_influence(
     x: Tensor,
     *,
     method: Literal["exact", "probes"] = "exact",
+    colours: Literal["each", "together"] = "each",
     probes: int = 64,
     generator: torch.Generator | None = None,
     batch_size: int = 256,
@@ -173,58 +186,114 @@ def self_influence(
     Args:
         model: a denoiser.
         x: images, float (N, C, H, W).
-        method: "exact" takes one backward pass for each of the C*H*W outputs; "probes" estimates it (Hutchinson): the mean of
+        method: "exact" takes one backward pass for each output; "probes" estimates it (Hutchinson): the mean of
             v * (J^T v) over random signs v, whose expectation is the diagonal.
+        colours: "each" moves one channel of one pixel, and watches that channel. "together" moves all channels of a pixel
+            by the same amount, and watches their mean.
         probes: number of random sign images v.
         generator: source of the signs, on the device of x.
         batch_size: outputs in one pass of "exact"; it bounds the memory.
 
     Returns:
-        Shape of x.
+        Shape of x; (N, 1, H, W) for colours "together".
     """
-    check_images(x, "x", value_range=None, min_dim=4)
-    check_choice(method, "method", ("exact", "probes"))
+    if check_choice(method, "method", ("exact", "probes")) == "probes":
+        return self_influence_with_error(model, x, colours=colours, probes=probes, generator=generator).mean
+    _checked_images(x)
+    check_choice(colours, "colours", ("each", "together"))
+    check_count(batch_size, "batch_size", example=256)
+    with _evaluating(model):
+        return torch.cat([_diagonal(model, image, colours, batch_size) for image in x.detach().split(1)])
+
+
+def self_influence_with_error(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    colours: Literal["each", "together"] = "each",
+    probes: int = 64,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """`self_influence` by probes, and the standard error of each of its values; arguments as there."""
+    _checked_images(x)
+    check_choice(colours, "colours", ("each", "together"))
     check_count(probes, "probes", example=64)
     check_generator(generator, x.device)
-    check_count(batch_size, "batch_size", example=256)
-    x = x.detach()
+    shape = (len(x), 1, *x.shape[2:]) if colours == "together" else x.shape
+    total, squares = (torch.zeros(shape, dtype=torch.float64, device=x.device) for _ in range(2))
     with _evaluating(model):
-        if method == "probes":
-            total = torch.zeros_like(x, dtype=torch.float64)
-            for _ in range(probes):
-                sign = torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1
-                total += (sign * _pulled_back(model, x, sign)).double()
-            return (total / probes).to(x.dtype)
-        return torch.cat([_diagonal(model, image, batch_size) for image in x.split(1)])
+        for _ in range(probes):
+            sign = torch.randint(0, 2, shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1
+            value = (sign * _pulled_back(model, x, sign.expand_as(x))).double()
+            value = value.mean(1, keepdim=True) if colours == "together" else value
+            total += value
+            squares += value.square()
+    return _estimate(total, squares, probes, x.dtype)
 
 
-def filters(model: nn.Module, x: Tensor, pixels: list[tuple[int, int]]) -> Tensor:
-    """The filter that a denoiser applies at each of some pixels of one image: rows of its Jacobian.
-
-    Args:
-        model: a denoiser.
-        x: one image, float (1, C, H, W).
-        pixels: places (row, column) in the output.
-
-    Returns:
-        (len(pixels), C, H, W): the weight of each input pixel in the sum of the channels of that output pixel, divided by
-        their number C.
-    """
-    check_images(x, "x", value_range=None, min_dim=4)
-    if len(x) != 1 or not pixels:
-        raise ValueError(f"filters takes one image and at least one pixel, but got {len(x)} images and {len(pixels)} pixels.")
-    return torch.cat([output_gradient(model, x, pixel) for pixel in pixels]) / x.shape[1]
+def check_pixel(pixel: object, x: Tensor) -> tuple[int, int]:
+    """Return `pixel` as (row, column), or raise a clear error unless it is a place in the images x, (N, C, H, W)."""
+    if not isinstance(pixel, (tuple, list)) or len(pixel) != 2:
+        raise TypeError(f"pixel must be (row, column), for example (16, 16), but is {pixel!r}.")
+    row = check_count(pixel[0], "the pixel's row", 0, example=16)
+    column = check_count(pixel[1], "the pixel's column", 0, example=16)
+    if row >= x.shape[-2] or column >= x.shape[-1]:
+        raise ValueError(f"pixel {(row, column)} is outside of images of {x.shape[-2]} x {x.shape[-1]} pixels.")
+    return row, column
 
 
-def _diagonal(model: nn.Module, image: Tensor, batch_size: int) -> Tensor:
+def _checked_images(x: Tensor) -> Tensor:
+    return check_images(x, "x", value_range=None, min_dim=4)
+
+
+def _noisy_gradients(
+    score: Score,
+    x: Tensor,
+    n_samples: int,
+    noise_level: float,
+    reduce: str,
+    context: Tensor | None,
+    generator: torch.Generator | None,
+    batch_size: int | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Gradients at the noisy copies, reduced, a batch at a time: (index of the image each belongs to, values)."""
+    check_number(noise_level, "noise_level", 0, example=0.15)
+    check_choice(reduce, "reduce", REDUCTIONS)
+    check_generator(generator, x.device)
+    size = 64 if batch_size is None else check_count(batch_size, "batch_size", example=64)
+    if context is not None and (not isinstance(context, Tensor) or len(context) != len(x)):
+        raise ValueError(f"context must be a tensor with one row for each of the {len(x)} images.")
+    x = x.detach()
+    spread = x.flatten(1).amax(1) - x.flatten(1).amin(1)
+    sigma = noise_level * spread.view(-1, 1, 1, 1)
+    # Image by image, and each copy's noise by itself: so the same noise is drawn for every batch size.
+    for owner in torch.arange(len(x), device=x.device).repeat_interleave(n_samples).split(size):
+        noise = torch.stack([torch.randn(x.shape[1:], generator=generator, device=x.device, dtype=x.dtype) for _ in owner])
+        noisy = noise.mul_(sigma[owner]).add_(x[owner])
+        gradient = _gradient(score, noisy, None if context is None else context[owner])
+        yield owner, gradient.abs() if reduce == "abs" else gradient.square() if reduce == "square" else gradient
+
+
+def _estimate(total: Tensor, squares: Tensor, count: int, dtype: torch.dtype) -> Estimate:
+    """Mean and standard error from the sums of values and of their squares, in float64 as their difference cancels."""
+    mean = total / count
+    variance = (squares / count - mean.square()).clamp_min(0) / max(count - 1, 1)
+    error = variance.sqrt() if count > 1 else torch.full_like(variance, torch.inf)
+    return Estimate(mean.to(dtype), error.to(dtype))
+
+
+def _diagonal(model: nn.Module, image: Tensor, colours: str, batch_size: int) -> Tensor:
     """The Jacobian's diagonal for one image (1, C, H, W): one-hot images are pulled back, `batch_size` at a time."""
-    values = []
-    for places in torch.arange(image.numel(), device=image.device).split(batch_size):
-        one_hot = torch.zeros(len(places), image.numel(), dtype=image.dtype, device=image.device)
+    shape = image.shape[1:] if colours == "each" else (1, *image.shape[2:])
+    count, values = math.prod(shape), []
+    for places in torch.arange(count, device=image.device).split(batch_size):
+        one_hot = torch.zeros(len(places), count, dtype=image.dtype, device=image.device)
         one_hot.scatter_(1, places.view(-1, 1), 1)
-        rows = _pulled_back(model, image.expand(len(places), -1, -1, -1), one_hot.view(-1, *image.shape[1:]))
+        copies = image.expand(len(places), -1, -1, -1)
+        rows = _pulled_back(model, copies, one_hot.view(-1, *shape).expand_as(copies))
+        rows = rows.mean(1, keepdim=True) if colours == "together" else rows
         values.append(rows.flatten(1).gather(1, places.view(-1, 1)))
-    return torch.cat(values).view_as(image)
+    return torch.cat(values).view(1, *shape)
 
 
 def _pulled_back(model: nn.Module, x: Tensor, direction: Tensor) -> Tensor:

@@ -12,27 +12,29 @@ from PIL import Image
 from torch import nn
 
 from denoise_lib.explorers import (
-    BROKEN,
     denoise_explorer,
     denoise_filmstrip,
     estimator_explorer,
     estimator_filmstrip,
-    example_digits,
     guess_the_mu,
-    models_for,
     noise2noise_explorer,
     noise2noise_filmstrip,
     noise_explorer,
     noise_filmstrip,
+)
+from denoise_lib.figures import tile
+from denoise_lib.metrics import mse, psnr
+from denoise_lib.noise import Blend
+from denoise_lib.renders import (
+    BROKEN,
+    example_digits,
+    models_for,
     noisy_copy,
     render_assumptions,
     render_denoised,
     render_estimators,
     render_noise,
 )
-from denoise_lib.figures import tile
-from denoise_lib.metrics import mse, psnr
-from denoise_lib.noise import Blend
 
 
 def test_noisy_copy_changes_the_level_alone() -> None:

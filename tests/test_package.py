@@ -21,9 +21,10 @@ FLOORS = {
     "noise": 1, "models": 1, "metrics": 1, "losses": 1, "digits": 1, "photographs": 1,
     "data": 2, "pairs": 2, "targets": 2, "saliency": 2, "weights": 2, "baselines": 2, "checkpoints": 2, "results": 2,
     "photo_results": 2,
-    "training": 3, "figures": 3,
-    "explorers": 4, "checks": 4, "experiments": 4, "photo_experiments": 4, "benchmark": 4,
-    "__main__": 5,
+    "training": 3, "figures": 3, "kernels": 3, "claims": 3,
+    "renders": 4, "experiments": 4, "photo_experiments": 4, "saliency_experiments": 4,
+    "explorers": 5, "checks": 5, "benchmark": 5,
+    "__main__": 6,
 }  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

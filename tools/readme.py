@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from denoise_lib.explorers import example_digits, models_for, noisy_copy
 from denoise_lib.figures import panel, png, tile
 from denoise_lib.photo_results import readme_photo_table
+from denoise_lib.renders import example_digits, models_for, noisy_copy
 from denoise_lib.results import LEVELS, read_results, readme_table
 from denoise_lib.training import predict
 

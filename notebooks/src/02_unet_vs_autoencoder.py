@@ -63,10 +63,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from denoise_lib import Autoencoder, UNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
 from denoise_lib.data import NoisyImages, as_float_images, mnist
-from denoise_lib.explorers import denoise_explorer, denoise_filmstrip, noisy_copy
+from denoise_lib.explorers import denoise_explorer, denoise_filmstrip
 from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, tile
 from denoise_lib.metrics import mse_per_image
 from denoise_lib.noise import Blend
+from denoise_lib.renders import noisy_copy
 from denoise_lib.results import LEVELS, PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, read_results
 
 # %% [markdown]

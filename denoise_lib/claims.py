@@ -1,0 +1,201 @@
+"""Claims about what a denoiser looks at, as numbers: a mean over the pixels of a kind, image by image.
+
+The second paper shows two saliency maps of one photo, and reads three claims off them. A claim holds where the difference
+over many images is large beside its standard error, and where a network that cannot denoise does not show it too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from scipy.stats import rankdata
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
+
+from .saliency import output_sum, smoothgrad, squared_error
+from .validation import check_choice, check_count, check_images, check_number, check_same_shape
+
+THRESHOLD = 0.2
+"""A pixel with a channel that is further than this from its clean value counts as noisy."""
+GROUPS = ("noisy", "neighbours", "elsewhere")
+BINS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.3)
+"""Lower ends of the bins of |noisy - clean|."""
+SHIFTS = tuple(round(-0.5 + 0.05 * step, 2) for step in range(21))
+Summary = dict[str, float]
+
+
+def summary(values: Tensor) -> Summary:
+    """Mean, standard error and number of the values that are not NaN: (N,) -> {"mean", "error", "count"}."""
+    kept = values[~values.isnan()].double()
+    if len(kept) < 2:
+        raise ValueError(f"a standard error needs at least two values, but there are {len(kept)}; take more images.")
+    return {"mean": float(kept.mean()), "error": float(kept.std() / len(kept) ** 0.5), "count": len(kept)}
+
+
+def format_summary(value: Summary, digits: int = 3) -> str:
+    """'0.115 ± 0.007': mean and standard error."""
+    return f"{value['mean']:.{digits}f} ± {value['error']:.{digits}f}"
+
+
+def pixel_groups(noisy: Tensor, clean: Tensor, threshold: float = THRESHOLD) -> dict[str, Tensor]:
+    """Sort the pixels of noisy images: noisy ones, their neighbours (of the 8 around one), and the rest.
+
+    Args:
+        noisy, clean: float (N, C, H, W).
+        threshold: a pixel is noisy where any channel is further than this from its clean value.
+
+    Returns:
+        Masks (N, 1, H, W) by the names in `GROUPS`.
+    """
+    check_images(noisy, "noisy", value_range=None, min_dim=4)
+    check_images(clean, "clean", value_range=None, min_dim=4)
+    check_same_shape(noisy, clean, "noisy", "clean")
+    check_number(threshold, "threshold", 0, example=THRESHOLD)
+    far = ((noisy - clean).abs() > threshold).any(1, keepdim=True)
+    near = (max_pool2d(far.float(), 3, stride=1, padding=1) > 0) & ~far
+    return {"noisy": far, "neighbours": near, "elsewhere": ~far & ~near}
+
+
+def group_mean(maps: Tensor, mask: Tensor) -> Tensor:
+    """Mean of each image's map over a mask, NaN where the mask is empty: (N, 1, H, W) twice -> (N,)."""
+    check_same_shape(maps, mask, "maps", "mask")
+    inside = mask.to(maps).flatten(1)
+    return (maps.flatten(1) * inside).sum(1) / inside.sum(1)
+
+
+def compare_groups(maps: Tensor, groups: dict[str, Tensor]) -> dict[str, Any]:
+    """A map's mean in each group, and the difference of noisy pixels and the rest, image by image.
+
+    Args:
+        maps: (N, 1, H, W).
+        groups: as `pixel_groups` returns them.
+
+    Returns:
+        A `summary` for each group and for "difference", and "share_higher": of the images in which noisy pixels have more.
+    """
+    means = {name: group_mean(maps, mask) for name, mask in groups.items()}
+    difference = means["noisy"] - means["elsewhere"]
+    known = difference[~difference.isnan()]
+    return {
+        **{name: summary(values) for name, values in means.items()},
+        "difference": summary(difference),
+        "share_higher": float((known > 0).double().mean()),
+    }
+
+
+def loss_map(
+    model: nn.Module, noisy: Tensor, clean: Tensor, noise_level: float = 0.0, n_samples: int = 50, seed: int = 0
+) -> Tensor:
+    """Size of dL/dX at each pixel, mean over the channels of |SmoothGrad|: (N, 1, H, W). L is the sum of squared errors."""
+    return _smoothed(squared_error(model), noisy, clean, noise_level, n_samples, seed).abs().mean(1, keepdim=True)
+
+
+def output_map(model: nn.Module, noisy: Tensor, noise_level: float = 0.0, n_samples: int = 50, seed: int = 0) -> Tensor:
+    """d (sum of outputs) / dX at each pixel, signed, mean over the channels: (N, 1, H, W)."""
+    return _smoothed(output_sum(model), noisy, None, noise_level, n_samples, seed).mean(1, keepdim=True)
+
+
+def by_deviation(influence: Tensor, noisy: Tensor, clean: Tensor) -> dict[str, Any]:
+    """Self-influence against how far a pixel is from its clean value.
+
+    Args:
+        influence: as `self_influence` returns it: (N, C, H, W), or (N, 1, H, W) for the colours together, whose deviation is
+            that of their mean.
+        noisy, clean: float (N, C, H, W).
+
+    Returns:
+        "bins": a `summary` for each of `BINS`; "difference": last less first bin, image by image; "share_lower": of the
+        images in which the last bin has less.
+    """
+    off = noisy - clean
+    deviation = (off.mean(1, keepdim=True) if influence.shape[1] == 1 else off).abs()
+    bounds = (*BINS, float("inf"))
+    means = [group_mean(influence, (deviation >= low) & (deviation < high)) for low, high in pairwise(bounds)]
+    difference = means[-1] - means[0]
+    known = difference[~difference.isnan()]
+    return {
+        "bins": [{"from": low, **summary(values)} for low, values in zip(BINS, means, strict=True)],
+        "difference": summary(difference),
+        "share_lower": float((known < 0).double().mean()),
+    }
+
+
+def intervene(
+    model: nn.Module,
+    noisy: Tensor,
+    clean: Tensor,
+    shifts: Sequence[float] = SHIFTS,
+    *,
+    colours: str = "together",
+    seed: int = 0,
+) -> Tensor:
+    """Self-influence of one pixel of each image after it was *set* to its clean value plus a shift; nothing else changes.
+
+    Pixels that deviate lie at edges, and a filter at an edge is another one anyway. Setting the value separates the two.
+
+    Args:
+        model: a denoiser.
+        noisy, clean: float (N, C, H, W).
+        shifts: what is added to the clean value.
+        colours: "together" moves all channels, "each" one of them, drawn for each image.
+        seed: of the pixels.
+
+    Returns:
+        (N, len(shifts)).
+    """
+    check_same_shape(noisy, clean, "noisy", "clean")
+    check_choice(colours, "colours", ("each", "together"))
+    count, channels, height, width = noisy.shape
+    generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+    rows, columns, channel = (torch.randint(high, (count,), generator=generator) for high in (height, width, channels))
+    mask = torch.zeros_like(noisy)
+    images = torch.arange(count)
+    mask[images, :, rows, columns] = 1.0
+    if colours == "each":
+        mask[images, :, rows, columns] = torch.eye(channels)[channel].to(noisy)
+    moved = mask.sum((1, 2, 3))
+
+    def watched(inputs: Tensor, masks: Tensor) -> Tensor:
+        output: Tensor = model(inputs)
+        return (output * masks).flatten(1).sum(1)
+
+    results = []
+    for shift in shifts:
+        x = torch.where(mask > 0, clean + shift, noisy)
+        gradient = smoothgrad(watched, x, context=mask, n_samples=1, noise_level=0.0)
+        results.append((gradient * mask).sum((1, 2, 3)) / moved)
+    return torch.stack(results, dim=1)
+
+
+def randomise(model: nn.Module, layers: int, seed: int = 0) -> nn.Module:
+    """A copy of a network whose last `layers` layers are drawn anew (the cascade of Adebayo et al., 2018)."""
+    shuffled = copy.deepcopy(model)
+    drawn = [layer for layer in shuffled.modules() if hasattr(layer, "reset_parameters")]
+    if check_count(layers, "layers", 0, example=1) > len(drawn):
+        raise ValueError(f"layers must be at most {len(drawn)}, the layers of this network, but is {layers}.")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for layer in drawn[len(drawn) - layers :]:
+            layer.reset_parameters()  # type: ignore[operator]
+    return shuffled.eval()
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Spearman's rank correlation of two maps of each image: (N, ...) twice -> (N,); 1 where all pixels have one order."""
+    check_same_shape(a, b, "a", "b")
+    ranks = [torch.from_numpy(rankdata(maps.detach().flatten(1).cpu().numpy(), axis=1)) for maps in (a, b)]
+    first, second = (rank - rank.mean(1, keepdim=True) for rank in ranks)
+    scale = (first.square().sum(1) * second.square().sum(1)).sqrt()
+    result: Tensor = (first * second).sum(1) / scale
+    return result
+
+
+def _smoothed(
+    score: Callable[..., Tensor], noisy: Tensor, clean: Tensor | None, noise_level: float, n_samples: int, seed: int
+) -> Tensor:
+    generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+    return smoothgrad(score, noisy, context=clean, noise_level=noise_level, n_samples=n_samples, generator=generator)

@@ -1,0 +1,250 @@
+"""A denoiser as a filter that differs from pixel to pixel.
+
+A classical filter has one kernel for all pixels. A network of rectified linear units is, close to one image, linear too:
+f(x) = J x + b. Row p of the Jacobian J is then the kernel that it applies at pixel p, and unlike a Gaussian's it may change
+with what is in the image (Milanfar, 2013, "A tour of modern image filtering", calls such filters data-adaptive).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from scipy.ndimage import sobel
+from torch import Tensor, nn
+
+from .saliency import check_pixel, output_gradient
+from .validation import check_choice, check_count, check_images, check_number, check_same_shape
+
+MARGIN = 4
+"""Pixels on each side of a kernel's centre in its window."""
+
+
+def filters(model: nn.Module, x: Tensor, pixels: Sequence[tuple[int, int]]) -> Tensor:
+    """The filter that a denoiser applies at each of some pixels of one image: rows of its Jacobian.
+
+    Args:
+        model: a denoiser.
+        x: one image, float (1, C, H, W).
+        pixels: places (row, column) in the output.
+
+    Returns:
+        (len(pixels), C, H, W): the weight of each input number in the mean of the channels of that output pixel. Summed over
+        C it is the weight of a gray level.
+    """
+    check_images(x, "x", value_range=None, min_dim=4)
+    if len(x) != 1 or not pixels:
+        raise ValueError(f"filters takes one image and at least one pixel, but got {len(x)} images and {len(pixels)} pixels.")
+    return torch.cat([output_gradient(model, x, check_pixel(pixel, x)) for pixel in pixels]) / x.shape[1]
+
+
+def effective_receptive_field(model: nn.Module, x: Tensor, pixel: tuple[int, int] | None = None) -> Tensor:
+    """Where an output pixel looks on average: mean of |d f(pixel) / d x| over images and channels (Luo et al., 2016).
+
+    The receptive field of the architecture says where it *could* look; this one is smaller, often much.
+
+    Args:
+        model: a denoiser.
+        x: images, float (N, C, H, W); some dozens give a smooth map.
+        pixel: (row, column); by default the middle.
+
+    Returns:
+        (H, W), non-negative.
+    """
+    check_images(x, "x", value_range=None, min_dim=4)
+    place = (x.shape[-2] // 2, x.shape[-1] // 2) if pixel is None else check_pixel(pixel, x)
+    return output_gradient(model, x, place).abs().mean((0, 1))
+
+
+def radius(weights: Tensor, pixel: tuple[int, int], share: float = 0.9) -> float:
+    """Radius in pixels of the smallest disc around a pixel that holds a share of the absolute weight.
+
+    Args:
+        weights: (H, W), a filter or an effective receptive field.
+        pixel: its centre (row, column).
+        share: in (0, 1].
+    """
+    check_images(weights, "weights", value_range=None, min_dim=2)
+    row, column = check_pixel(pixel, weights)
+    check_number(share, "share", 0, 1, open_low=True, example=0.9)
+    rows, columns = torch.meshgrid(torch.arange(weights.shape[0]), torch.arange(weights.shape[1]), indexing="ij")
+    distance = ((rows - row).square() + (columns - column).square()).double().sqrt().flatten()
+    mass = weights.detach().abs().double().cpu().flatten()
+    if not float(mass.sum()):
+        raise ValueError("weights are all zero: no disc holds a share of nothing.")
+    distance, order = distance.sort(stable=True)
+    held = mass[order].cumsum(0) / mass.sum()
+    return float(distance[int((held >= share - 1e-9).nonzero()[0])])
+
+
+def edges(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Steepness and direction of the gray-level slope at each pixel (Sobel's filter).
+
+    Args:
+        images: clean, float (N, C, H, W).
+
+    Returns:
+        steepness (N, H, W), in gray levels a pixel; angle (N, H, W) of the slope in radians: 0 rises to the right, pi/2
+        downwards. An edge runs at right angles to its slope.
+    """
+    gray = check_images(images, "images", value_range=None, min_dim=4).mean(1).cpu().double().numpy()
+    down, right = (torch.from_numpy(sobel(gray, axis=axis, mode="nearest")) / 8 for axis in (1, 2))
+    return torch.hypot(down, right), torch.atan2(down, right)
+
+
+def windows(maps: Tensor, pixels: Sequence[tuple[int, int]], margin: int = MARGIN) -> Tensor:
+    """Cut a square around one pixel out of each map.
+
+    Args:
+        maps: (P, H, W).
+        pixels: a centre (row, column) for each map, at least `margin` from every border.
+        margin: pixels on each side of the centre.
+
+    Returns:
+        (P, 2 * margin + 1, 2 * margin + 1).
+    """
+    check_images(maps, "maps", value_range=None, min_dim=3)
+    check_count(margin, "margin", example=MARGIN)
+    if len(maps) != len(pixels):
+        raise ValueError(f"windows needs one pixel a map, but got {len(maps)} maps and {len(pixels)} pixels.")
+    cuts = []
+    for values, pixel in zip(maps, pixels, strict=True):
+        row, column = check_pixel(pixel, maps)
+        cut = values[max(row - margin, 0) : row + margin + 1, max(column - margin, 0) : column + margin + 1]
+        if cut.shape != (2 * margin + 1, 2 * margin + 1):
+            raise ValueError(f"pixel {(row, column)} is less than {margin} pixels from a border.")
+        cuts.append(cut)
+    return torch.stack(cuts)
+
+
+def mean_distance(kernels: Tensor) -> Tensor:
+    """Mean distance of the absolute weight from the centre, in pixels: (P, K, K) -> (P,)."""
+    rows, columns = _offsets(kernels)
+    return _mean(kernels, torch.hypot(rows, columns))
+
+
+def gaussian_like(kernels: Tensor) -> Tensor:
+    """For each kernel the Gaussian of the same mean distance: as wide, and blind to content; (P, K, K), sums of 1."""
+    rows, columns = _offsets(kernels)
+    sigmas = torch.linspace(0.2, 8, 400, dtype=torch.float64)
+    table = torch.exp(-(rows.square() + columns.square()) / (2 * sigmas.view(-1, 1, 1).square()))
+    nearest = (mean_distance(table).view(1, -1) - mean_distance(kernels).view(-1, 1)).abs().argmin(1)
+    chosen = table[nearest]
+    return chosen / chosen.sum((1, 2), keepdim=True)
+
+
+def unlikeness(kernels: Tensor, patches: Tensor) -> Tensor:
+    """How unlike the centre the pixels are that a kernel looks at: mean of |c(q) - c(p)|, weighted with |w(q)|.
+
+    Args:
+        kernels: (P, K, K).
+        patches: clean gray levels in the same windows, (P, K, K).
+
+    Returns:
+        (P,). A kernel that stays on its own side of an edge has less than a Gaussian that is as wide.
+    """
+    check_images(patches, "patches", value_range=None, min_dim=3)
+    if kernels.shape != patches.shape:
+        raise ValueError(
+            f"kernels and patches must have one shape, but have {tuple(kernels.shape)} and {tuple(patches.shape)}."
+        )
+    middle = patches.shape[-1] // 2
+    return _mean(kernels, (patches - patches[:, middle : middle + 1, middle : middle + 1]).abs())
+
+
+def elongation(kernels: Tensor, angle: Tensor) -> Tensor:
+    """How far a kernel reaches along an edge, against how far across it: root of the ratio of its second moments.
+
+    Args:
+        kernels: (P, K, K).
+        angle: of the slope, (P,), as `edges` returns it.
+
+    Returns:
+        (P,): 1 for a round kernel such as a Gaussian, more for one that follows the edge.
+    """
+    rows, columns = _offsets(kernels)
+    direction = angle.double().view(-1, 1, 1)
+    across = columns * direction.cos() + rows * direction.sin()
+    along = rows * direction.cos() - columns * direction.sin()
+    return (_mean(kernels, along.square()) / _mean(kernels, across.square())).sqrt()
+
+
+def kernel_facts(
+    model: nn.Module,
+    noisy: Tensor,
+    clean: Tensor,
+    kinds: Sequence[str] = ("edge", "flat"),
+    *,
+    pixels: int = 8,
+    share: float = 0.2,
+    seed: int = 0,
+) -> dict[str, dict[str, Tensor]]:
+    """The kernels that a denoiser applies at edges and in flat regions, beside a Gaussian of the same width.
+
+    Args:
+        model: a denoiser.
+        noisy, clean: float (N, C, H, W); the clean images say where an edge is, and which way it runs.
+        kinds: of "edge" and "flat".
+        pixels: kernels of each kind in an image.
+        share: of the image's pixels, the steepest of which count as edges and the flattest as flat.
+        seed: of the pixels that are drawn.
+
+    Returns:
+        For each kind: "sum" of the weights, "own" weight of the pixel, "unlikeness" and that of the "gaussian",
+        "elongation"; (N,) each.
+    """
+    check_same_shape(noisy, clean, "noisy", "clean")
+    check_count(pixels, "pixels", example=8)
+    steepness, angle = edges(clean)
+    generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+    facts: dict[str, dict[str, list[Tensor]]] = {check_choice(kind, "kinds", ("edge", "flat")): {} for kind in kinds}
+    for index in range(len(noisy)):
+        for kind in facts:
+            places = _places(steepness[index], kind, pixels, share, generator)
+            rows = filters(model, noisy[index : index + 1], places).sum(1)
+            kernels = windows(rows, places)
+            patches = windows(clean[index].mean(0).expand(len(places), -1, -1), places)
+            slopes = torch.stack([angle[index, row, column] for row, column in places])
+            values = {
+                "sum": rows.sum((1, 2)),
+                "own": kernels[:, MARGIN, MARGIN],
+                "unlikeness": unlikeness(kernels, patches),
+                "gaussian": unlikeness(gaussian_like(kernels), patches),
+                "elongation": elongation(kernels, slopes),
+            }
+            for name, value in values.items():
+                facts[kind].setdefault(name, []).append(value.double().mean())
+    return {kind: {name: torch.stack(values) for name, values in found.items()} for kind, found in facts.items()}
+
+
+def kernel_windows(model: nn.Module, noisy: Tensor, place: tuple[int, int] = (16, 16)) -> Tensor:
+    """The window of the kernel that a denoiser applies at one place of each image: (N, C, H, W) -> (N, 9, 9)."""
+    rows = torch.cat([filters(model, image, [place]) for image in noisy.split(1)]).sum(1)
+    return windows(rows, [place] * len(rows))
+
+
+def _places(steepness: Tensor, kind: str, count: int, share: float, generator: torch.Generator) -> list[tuple[int, int]]:
+    """Some pixels of an image (H, W), far enough from the border, among its steepest or its flattest."""
+    inner = torch.zeros_like(steepness, dtype=torch.bool)
+    inner[MARGIN:-MARGIN, MARGIN:-MARGIN] = True
+    bound = steepness[inner].quantile(1 - share if kind == "edge" else share)
+    chosen = inner & (steepness >= bound if kind == "edge" else steepness <= bound)
+    places = chosen.nonzero()
+    drawn = places[torch.randperm(len(places), generator=generator)[:count]].tolist()
+    return [(row, column) for row, column in drawn]
+
+
+def _offsets(kernels: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column of each place of a window, counted from its centre."""
+    check_images(kernels, "kernels", value_range=None, min_dim=3)
+    size = kernels.shape[-1]
+    if kernels.dim() != 3 or kernels.shape[-2] != size or size % 2 == 0:
+        raise ValueError(f"kernels must be of shape (P, K, K) with an odd K, but are {tuple(kernels.shape)}; see windows().")
+    steps = torch.arange(size, dtype=torch.float64) - size // 2
+    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
+    return rows, columns
+
+
+def _mean(kernels: Tensor, values: Tensor) -> Tensor:
+    weight = kernels.detach().abs().double().cpu()
+    return (weight * values.double()).sum((1, 2)) / weight.sum((1, 2))

@@ -1,0 +1,319 @@
+"""What the second paper says of its Figure 3, as numbers with error bars, and the checks that it lacks.
+
+The paper shows two saliency maps of one photo. Each of its claims is measured here on many pairs: a mean over the pixels of
+a kind, image by image, then mean and standard error over the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, max_pool2d
+
+from .claims import (
+    BINS,
+    GROUPS,
+    SHIFTS,
+    by_deviation,
+    compare_groups,
+    format_summary,
+    intervene,
+    loss_map,
+    output_map,
+    pixel_groups,
+    randomise,
+    rank_correlation,
+    summary,
+)
+from .data import as_float_images, mnist
+from .kernels import effective_receptive_field, kernel_facts, kernel_windows, radius
+from .metrics import psnr
+from .models import TNet
+from .noise import MODERATE, add_noise
+from .pairs import TEST_PAIRS, photo_pairs
+from .results import machine, write_json
+from .saliency import self_influence, smoothgrad
+from .training import predict
+from .validation import check_count, check_images
+from .weights import load_pretrained
+
+NOISE_LEVELS = (0.0, 0.05, 0.15)
+"""SmoothGrad's: fractions of the image's range."""
+PHOTO_NETWORKS = ("tnet", "tiny-denoiser", "noise2noise-unet")
+DIGIT_NETWORKS = ("unet-moderate", "autoencoder-moderate")
+
+
+def train_classifier(images: Tensor, labels: Tensor, *, epochs: int = 4, seed: int = 0) -> nn.Module:
+    """A small network that reads digits: two convolutions and a linear layer, 20,490 parameters; seconds on a CPU.
+
+    Args:
+        images: clean digits, float (N, 1, 28, 28).
+        labels: int64 (N,).
+        epochs: passes over them, in batches of 64, Adam at 2e-3.
+        seed: of the initial weights and of the order.
+    """
+    check_images(images, "images", min_dim=4, channels=1)
+    check_count(epochs, "epochs", example=4)
+    with torch.random.fork_rng():
+        torch.manual_seed(check_count(seed, "seed", 0, example=0))
+        model = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(32 * 7 * 7, 10),
+        )  # fmt: skip
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(images), generator=generator).split(64):
+            optimizer.zero_grad()
+            cross_entropy(model(images[rows]), labels[rows]).backward()
+            optimizer.step()
+    return model.eval()
+
+
+def class_score(classifier: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """The score whose gradient is a classifier's saliency: (images, labels) -> the output for each label, (B,)."""
+    return lambda images, labels: classifier(images).gather(1, labels.view(-1, 1))[:, 0]
+
+
+def classifier_facts(classifier: nn.Module, images: dict[str, Tensor], labels: Tensor, seed: int = 0) -> dict[str, Any]:
+    """Accuracy and saliency of a classifier on versions of the same digits.
+
+    Args:
+        classifier: digits (N, 1, 28, 28) -> (N, 10).
+        images: by name, float (N, 1, 28, 28) each; "clean" is among them.
+        labels: int64 (N,).
+        seed: of SmoothGrad's noise, at 15 % and 25 samples.
+
+    Returns:
+        For each version: "accuracy"; "stroke": share of the saliency within one pixel of the stroke; "likeness": rank
+        correlation with the saliency of the clean digit. The last two are summaries over the digits.
+    """
+    maps = {}
+    for name, version in images.items():
+        generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+        score = class_score(classifier)
+        maps[name] = smoothgrad(score, version, n_samples=25, context=labels, generator=generator).abs()
+    stroke = max_pool2d((images["clean"] > 0.1).float(), 3, stride=1, padding=1)
+    return {
+        name: {
+            "accuracy": float((predict(classifier, version).argmax(1) == labels).double().mean()),
+            "stroke": summary((maps[name] * stroke).sum((1, 2, 3)) / maps[name].sum((1, 2, 3))),
+            "likeness": summary(rank_correlation(maps[name], maps["clean"])),
+        }
+        for name, version in images.items()
+    }
+
+
+def digit_versions(count: int, mu: float = MODERATE, seed: int = 0) -> tuple[dict[str, Tensor], Tensor]:
+    """Test digits clean, noisy, and denoised by the U-Net and the autoencoder of the moderate level, with their labels."""
+    images, labels = mnist("test", "small", labels=True)
+    clean = as_float_images(images[: check_count(count, "count", example=200)])
+    noisy = add_noise(clean, mu, generator=torch.Generator().manual_seed(seed))
+    versions = {"clean": clean, "noisy": noisy}
+    versions |= {name: predict(load_pretrained(name), noisy).clamp(0, 1) for name in DIGIT_NETWORKS}
+    return versions, labels[:count]
+
+
+def reproduce(
+    source: str, output: str | Path, *, cell: int = 8, about: str = "", count: int = 240, n_samples: int = 50,
+    progress: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """Measure everything, and write it as JSON.
+
+    Args:
+        source: of the photos, as for `photo_pairs`; the first of its test pairs are taken.
+        output: the results file.
+        cell: of `PointSample`.
+        about: what the photos are, for the file.
+        count: pairs for the claims; kernels and the cascade take a quarter of them, at least 20.
+        n_samples: of SmoothGrad.
+        progress: print each part as it is done.
+
+    Returns:
+        What was written.
+    """
+    if check_count(count, "count", 20, example=240) > TEST_PAIRS:
+        raise ValueError(f"count must be at most {TEST_PAIRS}, the number of test pairs, but is {count}.")
+    pairs = photo_pairs("test", source, count=TEST_PAIRS, cell=cell)
+    noisy, clean = (images[:count].float() / 255 for images in (pairs.first, pairs.clean))
+    few = max(20, count // 4)
+    content: dict[str, Any] = {
+        "about": "What the second paper says of its Figure 3: means over images, with standard errors.",
+        "command": f"python -m denoise_lib reproduce smoothgrad --pairs {count} --samples {n_samples} --photos ...",
+        "photos": {"about": about, "cell": cell, "fingerprint": pairs.fingerprint(), "pairs": count},
+        "machine": machine(torch.device("cpu")),
+    }
+    parts: dict[str, Callable[[], Any]] = {
+        "groups": lambda: measure_groups(noisy, clean, n_samples),
+        "self_influence": lambda: measure_self_influence(noisy, clean),
+        "intervention": lambda: measure_intervention(noisy, clean),
+        "kernels": lambda: measure_kernels(noisy[:few], clean[:few]),
+        "randomised": lambda: measure_randomised(noisy[:few], clean[:few]),
+        "smoothgrad_noise": lambda: measure_smoothgrad_noise(noisy, clean),
+        "classifier": lambda: measure_classifier(),
+    }
+    for name, measure in parts.items():
+        content[name] = measure()
+        if progress:
+            print(f"{name}: done", flush=True)
+    write_json(Path(output), content)
+    return content
+
+
+def claims_table(content: dict[str, Any]) -> str:
+    """The three claims about the paper's Figure 3 as a Markdown table, from a results file."""
+    rows = content["groups"]
+    lines = [
+        "| map | network | noise level | noisy pixels | neighbours | elsewhere | difference |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    names = {"loss": "1: size of dL/dX", "output": "2: d sum f / dX"}
+    for row in sorted(rows, key=lambda row: str(row["map"])):
+        cells = " | ".join(format_summary(row[group]) for group in (*GROUPS, "difference"))
+        lines.append(f"| {names[row['map']]} | {row['network']} | {row['noise_level']:.0%} | {cells} |")
+    lines += [
+        "",
+        "| 3: self-influence | colours | noise level | " + " | ".join(f"from {low:g}" for low in BINS) + " | last - first |",
+    ]
+    lines.append("|---|---|---:|" + "---:|" * (len(BINS) + 1))
+    for row in content["self_influence"]:
+        cells = " | ".join(f"{found['mean']:.3f}" for found in row["bins"])
+        change = format_summary(row["difference"])
+        lines.append(f"| {row['network']} | {row['colours']} | {row['noise_level']:.0%} | {cells} | {change} |")
+    return "\n".join(lines) + "\n"
+
+
+def measure_groups(noisy: Tensor, clean: Tensor, n_samples: int) -> list[dict[str, Any]]:
+    """Claims 1 and 2: both maps by group of pixels, for trained networks, untrained ones, and one that does nothing."""
+    groups = pixel_groups(noisy, clean)
+    untrained: list[nn.Module] = []
+    for seed in range(5):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            untrained.append(TNet().eval())
+    networks: dict[str, list[nn.Module]] = {name: [load_pretrained(name)] for name in PHOTO_NETWORKS}
+    networks |= {"tnet, untrained": untrained, "does nothing": [nn.Identity()]}
+    rows = []
+    for name, models in networks.items():
+        for level in NOISE_LEVELS if name in PHOTO_NETWORKS else (0.0,):
+            samples = n_samples if level else 1
+            loss = torch.stack([loss_map(model, noisy, clean, level, samples) for model in models]).mean(0)
+            total = torch.stack([output_map(model, noisy, level, samples) for model in models]).mean(0)
+            for kind, maps in (("loss", loss), ("output", total)):
+                rows.append(
+                    {"map": kind, "network": name, "noise_level": level, "n_samples": samples, **compare_groups(maps, groups)}
+                )
+    return rows
+
+
+def measure_self_influence(noisy: Tensor, clean: Tensor, probes: int = 64) -> list[dict[str, Any]]:
+    """Claim 3 as observed: exactly for TNet, at each of SmoothGrad's levels (one noisy copy an image); by probes for others."""
+    generator = torch.Generator().manual_seed(0)
+    spread = noisy.amax((1, 2, 3), keepdim=True) - noisy.amin((1, 2, 3), keepdim=True)
+    rows = []
+    for name in PHOTO_NETWORKS:
+        model, method = load_pretrained(name), "exact" if name == "tnet" else "probes"
+        for colours in ("each", "together"):
+            for level in NOISE_LEVELS if (method, colours) == ("exact", "together") else (0.0,):
+                x = noisy + level * spread * torch.randn(noisy.shape, generator=generator)
+                batches = [
+                    self_influence(model, part, method=method, colours=colours, probes=probes, generator=generator)  # type: ignore[arg-type]
+                    for part in x.split(16)
+                ]
+                facts = by_deviation(torch.cat(batches), noisy, clean)
+                rows.append({"network": name, "colours": colours, "noise_level": level, "method": method, **facts})
+    return rows
+
+
+def measure_intervention(noisy: Tensor, clean: Tensor, draws: int = 4) -> list[dict[str, Any]]:
+    """Claim 3 as an experiment: self-influence after a pixel was set to its clean value plus a shift."""
+    rows = []
+    for name in PHOTO_NETWORKS:
+        model = load_pretrained(name)
+        for colours in ("each", "together"):
+            values = torch.stack([intervene(model, noisy, clean, colours=colours, seed=seed) for seed in range(draws)]).mean(0)
+            middle = SHIFTS.index(0.0)
+            rows.append({
+                "network": name,
+                "colours": colours,
+                "shifts": list(SHIFTS),
+                "influence": [summary(column) for column in values.unbind(1)],
+                "difference_low": summary(values[:, 0] - values[:, middle]),
+                "difference_high": summary(values[:, -1] - values[:, middle]),
+            })  # fmt: skip
+    return rows
+
+
+def measure_kernels(noisy: Tensor, clean: Tensor) -> list[dict[str, Any]]:
+    """Kernels at edges and in flat regions, and effective receptive fields, of colour networks and of the digits' networks."""
+    digits, _ = digit_versions(len(noisy))
+    rows = []
+    for name in (*PHOTO_NETWORKS, *DIGIT_NETWORKS):
+        model = load_pretrained(name)
+        photographs = name in PHOTO_NETWORKS
+        pair = (noisy, clean) if photographs else (digits["noisy"], digits["clean"])
+        # The flat regions of a digit are black: all weights are alike there, and most are zero.
+        found = kernel_facts(model, *pair, kinds=("edge", "flat") if photographs else ("edge",))
+        middle = (pair[0].shape[-2] // 2, pair[0].shape[-1] // 2)
+        fields = [effective_receptive_field(model, image, middle) for image in pair[0].split(1)]
+        # A digit's network that sees black all around has gradients of zero there: no disc to measure.
+        radii = {
+            f"radius_{round(100 * share)}": summary(torch.tensor([radius(f, middle, share) for f in fields if float(f.sum())]))
+            for share in (0.5, 0.9)
+        }
+        for kind, facts in found.items():
+            avoided = facts["unlikeness"] / facts["gaussian"]
+            told = {fact: summary(values) for fact, values in facts.items()}
+            rows.append({"network": name, "where": kind, **told, "against_gaussian": summary(avoided), **radii})
+    return rows
+
+
+def measure_randomised(noisy: Tensor, clean: Tensor, seeds: int = 3) -> list[dict[str, Any]]:
+    """The cascade: what becomes of TNet's maps as its layers are drawn anew, from the last to the first."""
+    model = load_pretrained("tnet")
+    maps: dict[str, Callable[[nn.Module], Tensor]] = {
+        "loss": lambda network: loss_map(network, noisy, clean, n_samples=1),
+        "output": lambda network: output_map(network, noisy, n_samples=1),
+        "kernel": lambda network: kernel_windows(network, noisy),
+    }
+    original = {name: measure(model) for name, measure in maps.items()}
+    names = [name for name, layer in model.named_modules() if hasattr(layer, "reset_parameters")]
+    rows = []
+    for layers in range(len(names) + 1):
+        row: dict[str, Any] = {"layers": layers, "last": names[-layers] if layers else "none"}
+        for name, measure in maps.items():
+            likeness = [rank_correlation(measure(randomise(model, layers, seed)), original[name]) for seed in range(seeds)]
+            row[name] = summary(torch.stack(likeness).mean(0))
+        rows.append(row)
+    # What a network that does nothing gets: its dL/dX is twice the noise.
+    nothing = rank_correlation((noisy - clean).abs().mean(1, keepdim=True), original["loss"])
+    return [*rows, {"layers": None, "last": "the noise itself", "loss": summary(nothing)}]
+
+
+def measure_smoothgrad_noise(noisy: Tensor, clean: Tensor) -> list[dict[str, Any]]:
+    """What SmoothGrad's own noise does to a denoiser: PSNR of its input and output at each level."""
+    spread = noisy.amax((1, 2, 3), keepdim=True) - noisy.amin((1, 2, 3), keepdim=True)
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for level in (0.0, 0.05, 0.10, 0.15, 0.20, 0.30):
+        x = noisy + level * spread * torch.randn(noisy.shape, generator=generator)
+        row: dict[str, Any] = {"noise_level": level, "input": psnr(x.clamp(0, 1), clean)}
+        row |= {name: psnr(predict(load_pretrained(name), x).clamp(0, 1), clean) for name in PHOTO_NETWORKS}
+        rows.append(row)
+    return rows
+
+
+def measure_classifier(count: int = 200, seeds: int = 5) -> list[dict[str, Any]]:
+    """A classifier's accuracy and saliency on clean, noisy and denoised digits, for several classifiers."""
+    images, labels = mnist("train", "small", labels=True)
+    versions, truth = digit_versions(count)
+    rows = []
+    for seed in range(seeds):
+        facts = classifier_facts(train_classifier(as_float_images(images), labels, seed=seed), versions, truth, seed)
+        rows += [{"seed": seed, "version": name, **values} for name, values in facts.items()]
+    return rows
