@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS := notebooks,dev,class,snippets
+EXTRAS := notebooks,app,dev,class,snippets
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
@@ -21,7 +21,7 @@ SAME := env -u DENOISE_FULL CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint pairs unit nbval notebooks lab reproduce bands clean
+.PHONY: help install run test lint pairs unit widgets nbval browser notebooks html app lab reproduce benchmark bands clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
@@ -42,12 +42,12 @@ $(STAMP): pyproject.toml
 run: $(STAMP)  ## execute every notebook into build/, on the built-in data, and compare the headline numbers with their bands
 	@$(if $(DENOISE_FULL),,CUDA_VISIBLE_DEVICES=) $(RUN) -m tools.notebooks run
 
-test: $(STAMP)  ## everything CI checks: lint, pairs, unit, nbval
+test: $(STAMP)  ## everything CI checks: lint, pairs, unit, widgets, nbval, browser
 	@summary=; status=0; \
-	for part in lint pairs unit nbval; do \
+	for part in lint pairs unit widgets nbval browser; do \
 	  echo "=== make $$part"; begin=$$(date +%s); \
 	  if $(MAKE) --no-print-directory $$part; then word=ok; else word=FAILED; status=1; fi; \
-	  summary="$$summary$$(printf '%-6s %-7s %5s s' $$part $$word $$(($$(date +%s) - begin)))|"; \
+	  summary="$$summary$$(printf '%-7s %-7s %5s s' $$part $$word $$(($$(date +%s) - begin)))|"; \
 	done; \
 	echo; echo "=== make test"; echo "$$summary" | tr '|' '\n'; exit $$status
 
@@ -58,14 +58,34 @@ pairs: $(STAMP)  ## every notebook equals its source under notebooks/src
 	@"$(PY)" -m tools.notebooks check
 
 unit: $(STAMP)  ## the tests of library, tools and project, with coverage
-	@$(RUN) -m pytest tests --cov --cov-report=term-missing:skip-covered
+	@$(RUN) -m pytest tests --ignore=tests/browser --cov --cov-report=term-missing:skip-covered
+
+# Colab has ipywidgets 7: what it needs is put beside, not into, the environment, and found first.
+WIDGETS := build/widgets7
+$(WIDGETS)/.installed: Makefile
+	@rm -rf "$(WIDGETS)"
+	"$(PY)" -m uv pip install --quiet --python "$(PY)" --target "$(WIDGETS)" --compile-bytecode \
+	  ipywidgets==7.7.1 ipython==7.34.0 ipykernel==6.17.1 traitlets==5.7.1
+	@touch "$@"
+
+widgets: $(STAMP) $(WIDGETS)/.installed  ## the explorers' tests again, with Colab's ipywidgets 7
+	@PYTHONPATH="$(CURDIR)/$(WIDGETS)" $(RUN) -m pytest -q tests/test_explorers.py
 
 nbval: $(STAMP)  ## execute every notebook and compare what it prints with what is stored
 	@$(SAME) $(RUN) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg \
 	  --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 180 notebooks/*.ipynb
 
+browser: $(STAMP)  ## notebooks, app and pages in a real browser (needs Chromium; leaves build/screenshots/)
+	@$(SAME) $(RUN) -m pytest tests/browser
+
 notebooks: $(STAMP)  ## bring notebooks/*.ipynb up to date with their sources (FORCE=1: execute all; ONLY=01_x: one)
 	@$(SAME) $(RUN) -m tools.notebooks execute $(if $(FORCE),--force) $(ONLY)
+
+html: $(STAMP)  ## notebooks as single-file pages whose sliders slide without kernel and network, into build/html/
+	@$(RUN) -m tools.pages
+
+app: $(STAMP)  ## all explorers on one page, for a projector
+	@$(RUN) -m tools.app
 
 # Jupyter is served from the root, where jupytext finds its settings: saving a notebook writes its source too.
 lab: $(STAMP)  ## open JupyterLab on notebooks/
@@ -73,6 +93,9 @@ lab: $(STAMP)  ## open JupyterLab on notebooks/
 
 reproduce: $(STAMP)  ## measure the papers' table again into results/ (hours on a CPU; it can be stopped and goes on)
 	@"$(PY)" -m denoise_lib reproduce unet-vs-autoencoder
+
+benchmark: $(STAMP)  ## measure speed, side by side with other libraries, into results/benchmark.json
+	@"$(PY)" -m denoise_lib benchmark
 
 bands: $(STAMP)  ## measure the bands of the notebooks' headline numbers again, over five seeds (minutes)
 	@$(SAME) $(RUN) -m tools.bands

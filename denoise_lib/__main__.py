@@ -63,6 +63,11 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--output", default="trained", help="writes OUTPUT.safetensors and OUTPUT.json (default %(default)s)")
     train.set_defaults(run=_train)
 
+    speed = commands.add_parser("benchmark", help="measure speed, side by side with other libraries")
+    speed.add_argument("parts", nargs="*", help="of saliency, slider (default: all)")
+    speed.add_argument("--output", default="results/benchmark.json", help="results file (default %(default)s)")
+    speed.set_defaults(run=_benchmark)
+
     weights = commands.add_parser("weights", help="list the shipped weights, or show a card")
     weights.add_argument("name", nargs="?", help="for example unet-moderate")
     weights.set_defaults(run=_weights)
@@ -116,6 +121,7 @@ def _saliency_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--about", default="", help="what the photos are, for the results file")
     parser.add_argument("--pairs", type=int, default=240, help="pairs to measure on, at least 20 (default 240)")
     parser.add_argument("--samples", type=int, default=50, help="SmoothGrad's noisy copies of an image (default 50)")
+    parser.add_argument("--parts", default="", help="measure these again, such as kernels,classifier (default: the missing)")
     parser.add_argument("--output", default="results/smoothgrad.json", help="results file (default %(default)s)")
     parser.set_defaults(run=_reproduce_saliency)
 
@@ -178,7 +184,7 @@ def _reproduce_saliency(options: argparse.Namespace) -> int:
 
     content = experiments.reproduce(
         options.photos, options.output, cell=_cell(options), about=options.about, count=options.pairs,
-        n_samples=options.samples,
+        n_samples=options.samples, parts=[part for part in options.parts.split(",") if part],
     )  # fmt: skip
     print(experiments.claims_table(content))
     print(f"results: {options.output}")
@@ -210,6 +216,14 @@ def _train(options: argparse.Namespace) -> int:
     checkpoint.unlink(missing_ok=True)  # the training is over; the next one under this name starts anew
     print(f"test MSE {scores.mse:.5f}, PSNR {scores.psnr:.2f} dB, SSIM {scores.ssim:.3f}")
     print(f"weights: {options.output}.safetensors")
+    return 0
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    from .benchmark import PARTS, benchmark, benchmark_table
+
+    print(benchmark_table(benchmark(options.parts or list(PARTS), options.output)))
+    print(f"results: {options.output}")
     return 0
 
 

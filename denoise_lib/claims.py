@@ -7,6 +7,7 @@ over many images is large beside its standard error, and where a network that ca
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,8 +17,18 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from .saliency import output_sum, smoothgrad, squared_error
-from .validation import check_choice, check_count, check_images, check_number, check_same_shape
+from .saliency import evaluating, output_sum, smoothgrad, squared_error
+from .validation import (
+    check_choice,
+    check_count,
+    check_images,
+    check_list,
+    check_model,
+    check_number,
+    check_pair,
+    check_same_shape,
+    check_tensor,
+)
 
 THRESHOLD = 0.2
 """A pixel with a channel that is further than this from its clean value counts as noisy."""
@@ -30,9 +41,12 @@ Summary = dict[str, float]
 
 def summary(values: Tensor) -> Summary:
     """Mean, standard error and number of the values that are not NaN: (N,) -> {"mean", "error", "count"}."""
+    check_tensor(values, "values")
     kept = values[~values.isnan()].double()
     if len(kept) < 2:
         raise ValueError(f"a standard error needs at least two values, but there are {len(kept)}; take more images.")
+    if kept.isinf().any():
+        raise ValueError("values must be finite or NaN, but one is infinite; look for a division by zero.")
     return {"mean": float(kept.mean()), "error": float(kept.std() / len(kept) ** 0.5), "count": len(kept)}
 
 
@@ -51,9 +65,7 @@ def pixel_groups(noisy: Tensor, clean: Tensor, threshold: float = THRESHOLD) -> 
     Returns:
         Masks (N, 1, H, W) by the names in `GROUPS`.
     """
-    check_images(noisy, "noisy", value_range=None, min_dim=4)
-    check_images(clean, "clean", value_range=None, min_dim=4)
-    check_same_shape(noisy, clean, "noisy", "clean")
+    check_pair(noisy, clean)
     check_number(threshold, "threshold", 0, example=THRESHOLD)
     far = ((noisy - clean).abs() > threshold).any(1, keepdim=True)
     near = (max_pool2d(far.float(), 3, stride=1, padding=1) > 0) & ~far
@@ -63,6 +75,8 @@ def pixel_groups(noisy: Tensor, clean: Tensor, threshold: float = THRESHOLD) -> 
 def group_mean(maps: Tensor, mask: Tensor) -> Tensor:
     """Mean of each image's map over a mask, NaN where the mask is empty: (N, 1, H, W) twice -> (N,)."""
     check_same_shape(maps, mask, "maps", "mask")
+    if mask.dtype != torch.bool:
+        raise TypeError(f"mask must be boolean, but its dtype is {mask.dtype}; for example image > 0.5.")
     inside = mask.to(maps).flatten(1)
     return (maps.flatten(1) * inside).sum(1) / inside.sum(1)
 
@@ -77,6 +91,8 @@ def compare_groups(maps: Tensor, groups: dict[str, Tensor]) -> dict[str, Any]:
     Returns:
         A `summary` for each group and for "difference", and "share_higher": of the images in which noisy pixels have more.
     """
+    if not isinstance(groups, dict) or set(groups) != set(GROUPS):
+        raise ValueError(f"groups must hold a mask for each of {', '.join(GROUPS)}; take pixel_groups(noisy, clean).")
     means = {name: group_mean(maps, mask) for name, mask in groups.items()}
     difference = means["noisy"] - means["elsewhere"]
     known = difference[~difference.isnan()]
@@ -91,12 +107,14 @@ def loss_map(
     model: nn.Module, noisy: Tensor, clean: Tensor, noise_level: float = 0.0, n_samples: int = 50, seed: int = 0
 ) -> Tensor:
     """Size of dL/dX at each pixel, mean over the channels of |SmoothGrad|: (N, 1, H, W). L is the sum of squared errors."""
-    return _smoothed(squared_error(model), noisy, clean, noise_level, n_samples, seed).abs().mean(1, keepdim=True)
+    check_pair(noisy, clean)
+    return _smoothed(model, squared_error(model), noisy, clean, noise_level, n_samples, seed).abs().mean(1, keepdim=True)
 
 
 def output_map(model: nn.Module, noisy: Tensor, noise_level: float = 0.0, n_samples: int = 50, seed: int = 0) -> Tensor:
     """d (sum of outputs) / dX at each pixel, signed, mean over the channels: (N, 1, H, W)."""
-    return _smoothed(output_sum(model), noisy, None, noise_level, n_samples, seed).mean(1, keepdim=True)
+    check_images(noisy, "noisy", value_range=None, dims=4)
+    return _smoothed(model, output_sum(model), noisy, None, noise_level, n_samples, seed).mean(1, keepdim=True)
 
 
 def by_deviation(influence: Tensor, noisy: Tensor, clean: Tensor) -> dict[str, Any]:
@@ -109,17 +127,20 @@ def by_deviation(influence: Tensor, noisy: Tensor, clean: Tensor) -> dict[str, A
 
     Returns:
         "bins": a `summary` for each of `BINS`; "difference": last less first bin, image by image; "share_lower": of the
-        images in which the last bin has less.
+        images in which the last bin has less. What a bin without pixels leaves unknown is NaN.
     """
+    check_pair(noisy, clean)
+    check_images(influence, "influence", value_range=None, dims=4)
     off = noisy - clean
     deviation = (off.mean(1, keepdim=True) if influence.shape[1] == 1 else off).abs()
+    check_same_shape(influence, deviation, "influence", "noisy - clean")
     bounds = (*BINS, float("inf"))
     means = [group_mean(influence, (deviation >= low) & (deviation < high)) for low, high in pairwise(bounds)]
     difference = means[-1] - means[0]
     known = difference[~difference.isnan()]
     return {
-        "bins": [{"from": low, **summary(values)} for low, values in zip(BINS, means, strict=True)],
-        "difference": summary(difference),
+        "bins": [{"from": low, **_summary_or_nan(values)} for low, values in zip(BINS, means, strict=True)],
+        "difference": _summary_or_nan(difference),
         "share_lower": float((known < 0).double().mean()),
     }
 
@@ -140,14 +161,16 @@ def intervene(
     Args:
         model: a denoiser.
         noisy, clean: float (N, C, H, W).
-        shifts: what is added to the clean value.
+        shifts: what is added to the clean value, each in [-1, 1].
         colours: "together" moves all channels, "each" one of them, drawn for each image.
         seed: of the pixels.
 
     Returns:
         (N, len(shifts)).
     """
-    check_same_shape(noisy, clean, "noisy", "clean")
+    check_pair(noisy, clean)
+    for shift in check_list(shifts, "shifts", [-0.1, 0.0, 0.1]):
+        check_number(shift, "each of shifts", -1, 1)
     check_choice(colours, "colours", ("each", "together"))
     count, channels, height, width = noisy.shape
     generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
@@ -161,24 +184,29 @@ def intervene(
 
     def watched(inputs: Tensor, masks: Tensor) -> Tensor:
         output: Tensor = model(inputs)
+        check_same_shape(output, masks, "the model's output", "its input")
         return (output * masks).flatten(1).sum(1)
 
     results = []
-    for shift in shifts:
-        x = torch.where(mask > 0, clean + shift, noisy)
-        gradient = smoothgrad(watched, x, context=mask, n_samples=1, noise_level=0.0)
-        results.append((gradient * mask).sum((1, 2, 3)) / moved)
+    with evaluating(model):
+        for shift in shifts:
+            x = torch.where(mask > 0, clean + shift, noisy)
+            gradient = smoothgrad(watched, x, context=mask, n_samples=1, noise_level=0.0)
+            results.append((gradient * mask).sum((1, 2, 3)) / moved)
     return torch.stack(results, dim=1)
 
 
 def randomise(model: nn.Module, layers: int, seed: int = 0) -> nn.Module:
-    """A copy of a network whose last `layers` layers are drawn anew (the cascade of Adebayo et al., 2018)."""
-    shuffled = copy.deepcopy(model)
+    """A copy of a network whose last `layers` layers are drawn anew (the cascade of Adebayo et al., 2018).
+
+    Layers count in the order in which the network defines them, which need not be that in which they run.
+    """
+    shuffled = copy.deepcopy(check_model(model))
     drawn = [layer for layer in shuffled.modules() if hasattr(layer, "reset_parameters")]
     if check_count(layers, "layers", 0, example=1) > len(drawn):
         raise ValueError(f"layers must be at most {len(drawn)}, the layers of this network, but is {layers}.")
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(check_count(seed, "seed", 0, example=0))
         for layer in drawn[len(drawn) - layers :]:
             layer.reset_parameters()  # type: ignore[operator]
     return shuffled.eval()
@@ -187,6 +215,8 @@ def randomise(model: nn.Module, layers: int, seed: int = 0) -> nn.Module:
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
     """Spearman's rank correlation of two maps of each image: (N, ...) twice -> (N,); 1 where all pixels have one order."""
     check_same_shape(a, b, "a", "b")
+    if a.dim() < 2:
+        raise ValueError(f"a and b must have the shape (N, ...), a map for each image, but have {tuple(a.shape)}.")
     ranks = [torch.from_numpy(rankdata(maps.detach().flatten(1).cpu().numpy(), axis=1)) for maps in (a, b)]
     first, second = (rank - rank.mean(1, keepdim=True) for rank in ranks)
     scale = (first.square().sum(1) * second.square().sum(1)).sqrt()
@@ -194,8 +224,17 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
     return result
 
 
+def _summary_or_nan(values: Tensor) -> Summary:
+    """`summary`, or NaN for what too few values leave unknown."""
+    kept = values[~values.isnan()]
+    return summary(values) if len(kept) > 1 else {"mean": float(kept.mean()), "error": math.nan, "count": len(kept)}
+
+
 def _smoothed(
-    score: Callable[..., Tensor], noisy: Tensor, clean: Tensor | None, noise_level: float, n_samples: int, seed: int
-) -> Tensor:
-    generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
-    return smoothgrad(score, noisy, context=clean, noise_level=noise_level, n_samples=n_samples, generator=generator)
+    model: nn.Module, score: Callable[..., Tensor], noisy: Tensor, clean: Tensor | None, noise_level: float, n_samples: int,
+    seed: int,
+) -> Tensor:  # fmt: skip
+    generator = torch.Generator(noisy.device).manual_seed(check_count(seed, "seed", 0, example=0))
+    count = n_samples if noise_level else 1  # without noise all samples are alike
+    with evaluating(model):
+        return smoothgrad(score, noisy, context=clean, noise_level=noise_level, n_samples=count, generator=generator)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from .downloads import DataError
 from .figures import panel, picture, png, residual, tile
 from .kernels import MARGIN
 from .metrics import psnr
@@ -25,6 +26,7 @@ from .renders import (
     example_pair,
     models_for,
     noisy_copy,
+    own_digit,
     render_assumptions,
     render_denoised,
     render_estimators,
@@ -92,26 +94,53 @@ def noise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed: 
 def denoise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed: int = 0) -> ipywidgets.VBox:
     """A slider over mu above noisy, denoised and clean digits; a menu chooses networks by level or the blind one.
 
+    A button takes an image of your own: a photo or drawing of a digit.
+
     Args:
-        images: clean, float (N, 1, H, W) in [0, 1]; by default 64 test digits, as in the paper's figures.
+        images: clean, float (N, 1, H, W) in [0, 1]; by default 24 test digits.
         mu: where the slider starts.
         seed: of the noise.
     """
     import ipywidgets
 
-    digits = example_digits(64) if images is None else images
+    digits = example_digits() if images is None else images
     networks = {(choice, level): models_for(level, choice) for choice in MODEL_CHOICES for level in LEVELS.values()}
     menu = ipywidgets.Dropdown(options=MODEL_CHOICES, description="networks")
-
+    upload = ipywidgets.FileUpload(accept="image/*", description="a digit of your own", layout={"width": "220px"})
     slider = _slider("mu", mu)
 
     def render() -> Rendered:
         nearest = min(LEVELS.values(), key=lambda trained: abs(trained - slider.value))
-        return render_denoised(slider.value, digits, networks[menu.value, nearest], seed, scale=1 if len(digits) > 25 else 2)
+        own = _uploaded(upload.value)
+        try:
+            shown = digits if own is None else own_digit(own)
+        except DataError as error:
+            return render_noise(0.0, digits[:1])[0], str(error)
+        scale = 8 if len(shown) == 1 else 2 if len(shown) <= 25 else 1
+        return render_denoised(slider.value, shown, networks[menu.value, nearest], seed, scale=scale)
 
-    box = _explorer(render, slider, menu)
-    box.menu = menu
+    box = _explorer(render, slider, menu, upload)
+    box.menu, box.upload = menu, upload
     return box
+
+
+def course_explorers(*, seed: int = 0) -> ipywidgets.Tab:
+    """All explorers of the course in tabs: for a projector."""
+    import ipywidgets
+
+    explorers = {
+        "Noise": noise_explorer(seed=seed),
+        "Denoise": denoise_explorer(seed=seed),
+        "Guess the mu": guess_the_mu(seed=seed),
+        "Losses": estimator_explorer(seed=seed),
+        "Break Noise2Noise": noise2noise_explorer(seed=seed),
+        "SmoothGrad": smoothgrad_explorer(seed=seed),
+        "Filters": filter_explorer(seed=seed),
+    }
+    tabs = ipywidgets.Tab(children=list(explorers.values()))
+    for index, title in enumerate(explorers):
+        tabs.set_title(index, title)
+    return tabs
 
 
 def estimator_explorer(*, corruption: str = "white overlay", level: float = 0.4, seed: int = 0) -> ipywidgets.VBox:
@@ -234,10 +263,10 @@ def filter_explorer(*, index: int = 0, seed: int = 0) -> ipywidgets.VBox:
 
 
 def filter_filmstrip(pixels: Sequence[tuple[int, int]], *, index: int = 0, seed: int = 0) -> DisplayedImage:
-    """The filmstrip of `filter_explorer`: the kernels at a few pixels, one row of pictures a pixel."""
+    """The filmstrip of `filter_explorer`: the kernels at a few pixels."""
     models, (noisy, clean) = {name: load_pretrained(name) for name in COLOUR_NETWORKS}, example_pair(index, seed)
     rendered = [render_filters(pixel, models, noisy, clean) for pixel in pixels]
-    return _strip(rendered, [f"row {row}, column {column}" for row, column in pixels], columns=1)
+    return _strip(rendered, [f"row {row}, column {column}" for row, column in pixels], columns=2)
 
 
 def guess_the_mu(images: Tensor | None = None, *, seed: int = 0) -> ipywidgets.VBox:
@@ -298,6 +327,12 @@ def _explorer(render: Callable[[], Rendered], slider: ipywidgets.Widget, *contro
     box = ipywidgets.VBox([*controls, slider, numbers, image])
     box.slider, box.image, box.numbers, box.redraw = slider, image, numbers, redraw
     return box
+
+
+def _uploaded(value: Any) -> bytes | None:
+    """The bytes of the last uploaded file: ipywidgets 7 keeps a dictionary of files, and 8 a tuple."""
+    files = list(value.values()) if isinstance(value, dict) else list(value)
+    return bytes(files[-1]["content"]) if files else None
 
 
 def _slider(name: str, start: float, high: float = 1.0) -> ipywidgets.FloatSlider:

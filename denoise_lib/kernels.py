@@ -14,7 +14,16 @@ from scipy.ndimage import sobel
 from torch import Tensor, nn
 
 from .saliency import check_pixel, output_gradient
-from .validation import check_choice, check_count, check_images, check_number, check_same_shape
+from .validation import (
+    check_choice,
+    check_count,
+    check_images,
+    check_list,
+    check_number,
+    check_pair,
+    check_same_shape,
+    check_tensor,
+)
 
 MARGIN = 4
 """Pixels on each side of a kernel's centre in its window."""
@@ -32,10 +41,10 @@ def filters(model: nn.Module, x: Tensor, pixels: Sequence[tuple[int, int]]) -> T
         (len(pixels), C, H, W): the weight of each input number in the mean of the channels of that output pixel. Summed over
         C it is the weight of a gray level.
     """
-    check_images(x, "x", value_range=None, min_dim=4)
-    if len(x) != 1 or not pixels:
-        raise ValueError(f"filters takes one image and at least one pixel, but got {len(x)} images and {len(pixels)} pixels.")
-    return torch.cat([output_gradient(model, x, check_pixel(pixel, x)) for pixel in pixels]) / x.shape[1]
+    if len(check_images(x, "x", value_range=None, dims=4)) != 1:
+        raise ValueError(f"filters takes one image, shape (1, C, H, W), but got {len(x)}; for example x[:1].")
+    places = [check_pixel(pixel, x) for pixel in check_list(pixels, "pixels", [(16, 16)])]
+    return torch.cat([output_gradient(model, x, place) for place in places]) / x.shape[1]
 
 
 def effective_receptive_field(model: nn.Module, x: Tensor, pixel: tuple[int, int] | None = None) -> Tensor:
@@ -51,7 +60,7 @@ def effective_receptive_field(model: nn.Module, x: Tensor, pixel: tuple[int, int
     Returns:
         (H, W), non-negative.
     """
-    check_images(x, "x", value_range=None, min_dim=4)
+    check_images(x, "x", value_range=None, dims=4)
     place = (x.shape[-2] // 2, x.shape[-1] // 2) if pixel is None else check_pixel(pixel, x)
     return output_gradient(model, x, place).abs().mean((0, 1))
 
@@ -64,7 +73,7 @@ def radius(weights: Tensor, pixel: tuple[int, int], share: float = 0.9) -> float
         pixel: its centre (row, column).
         share: in (0, 1].
     """
-    check_images(weights, "weights", value_range=None, min_dim=2)
+    check_images(weights, "weights", value_range=None, dims=2)
     row, column = check_pixel(pixel, weights)
     check_number(share, "share", 0, 1, open_low=True, example=0.9)
     rows, columns = torch.meshgrid(torch.arange(weights.shape[0]), torch.arange(weights.shape[1]), indexing="ij")
@@ -87,8 +96,9 @@ def edges(images: Tensor) -> tuple[Tensor, Tensor]:
         steepness (N, H, W), in gray levels a pixel; angle (N, H, W) of the slope in radians: 0 rises to the right, pi/2
         downwards. An edge runs at right angles to its slope.
     """
-    gray = check_images(images, "images", value_range=None, min_dim=4).mean(1).cpu().double().numpy()
-    down, right = (torch.from_numpy(sobel(gray, axis=axis, mode="nearest")) / 8 for axis in (1, 2))
+    gray = check_images(images, "images", value_range=None, dims=4).detach().mean(1).cpu().double().numpy()
+    # Image by image: along every other axis the filter smooths, the axis of the images too.
+    down, right = (torch.stack([torch.from_numpy(sobel(image, axis, mode="nearest")) for image in gray]) / 8 for axis in (0, 1))
     return torch.hypot(down, right), torch.atan2(down, right)
 
 
@@ -103,7 +113,8 @@ def windows(maps: Tensor, pixels: Sequence[tuple[int, int]], margin: int = MARGI
     Returns:
         (P, 2 * margin + 1, 2 * margin + 1).
     """
-    check_images(maps, "maps", value_range=None, min_dim=3)
+    check_images(maps, "maps", value_range=None, dims=3)
+    check_list(pixels, "pixels", [(16, 16)])
     check_count(margin, "margin", example=MARGIN)
     if len(maps) != len(pixels):
         raise ValueError(f"windows needs one pixel a map, but got {len(maps)} maps and {len(pixels)} pixels.")
@@ -124,13 +135,16 @@ def mean_distance(kernels: Tensor) -> Tensor:
 
 
 def gaussian_like(kernels: Tensor) -> Tensor:
-    """For each kernel the Gaussian of the same mean distance: as wide, and blind to content; (P, K, K), sums of 1."""
+    """For each kernel the Gaussian of the same mean distance: as wide, and blind to content; (P, K, K), sums of 1.
+
+    A kernel that is wider than them all, such as a ring, gets the widest: sigma 8, almost flat in a window of 9 x 9.
+    """
     rows, columns = _offsets(kernels)
-    sigmas = torch.linspace(0.2, 8, 400, dtype=torch.float64)
+    sigmas = torch.linspace(0.2, 8, 4000, dtype=torch.float64)
     table = torch.exp(-(rows.square() + columns.square()) / (2 * sigmas.view(-1, 1, 1).square()))
     nearest = (mean_distance(table).view(1, -1) - mean_distance(kernels).view(-1, 1)).abs().argmin(1)
     chosen = table[nearest]
-    return chosen / chosen.sum((1, 2), keepdim=True)
+    return (chosen / chosen.sum((1, 2), keepdim=True)).to(kernels.device)
 
 
 def unlikeness(kernels: Tensor, patches: Tensor) -> Tensor:
@@ -143,11 +157,9 @@ def unlikeness(kernels: Tensor, patches: Tensor) -> Tensor:
     Returns:
         (P,). A kernel that stays on its own side of an edge has less than a Gaussian that is as wide.
     """
-    check_images(patches, "patches", value_range=None, min_dim=3)
-    if kernels.shape != patches.shape:
-        raise ValueError(
-            f"kernels and patches must have one shape, but have {tuple(kernels.shape)} and {tuple(patches.shape)}."
-        )
+    _check_kernels(kernels)
+    check_images(patches, "patches", value_range=None, dims=3)
+    check_same_shape(kernels, patches, "kernels", "patches")
     middle = patches.shape[-1] // 2
     return _mean(kernels, (patches - patches[:, middle : middle + 1, middle : middle + 1]).abs())
 
@@ -160,10 +172,12 @@ def elongation(kernels: Tensor, angle: Tensor) -> Tensor:
         angle: of the slope, (P,), as `edges` returns it.
 
     Returns:
-        (P,): 1 for a round kernel such as a Gaussian, more for one that follows the edge.
+        (P,): 1 for a round kernel such as a Gaussian, more for one that follows the edge, NaN for a single pixel.
     """
     rows, columns = _offsets(kernels)
-    direction = angle.double().view(-1, 1, 1)
+    if check_tensor(angle, "angle").shape != kernels.shape[:1]:
+        raise ValueError(f"angle must have the shape ({len(kernels)},), one number a kernel, but has {tuple(angle.shape)}.")
+    direction = angle.cpu().double().view(-1, 1, 1)
     across = columns * direction.cos() + rows * direction.sin()
     along = rows * direction.cos() - columns * direction.sin()
     return (_mean(kernels, along.square()) / _mean(kernels, across.square())).sqrt()
@@ -191,36 +205,55 @@ def kernel_facts(
 
     Returns:
         For each kind: "sum" of the weights, "own" weight of the pixel, "unlikeness" and that of the "gaussian",
-        "elongation"; (N,) each.
+        "elongation"; (N,) each. A kernel that is zero in its window, as in a black region, has no shape and does not count
+        in the last three; they are NaN for an image that has no other kernels.
     """
-    check_same_shape(noisy, clean, "noisy", "clean")
+    check_pair(noisy, clean)
+    check_list(kinds, "kinds", ["edge", "flat"])
     check_count(pixels, "pixels", example=8)
+    check_number(share, "share", 0, 1, example=0.2)
+    if min(noisy.shape[-2:]) <= 2 * MARGIN:
+        raise ValueError(
+            f"noisy must have at least {2 * MARGIN + 1} pixels each way, the window of a kernel, "
+            f"but has {noisy.shape[-2]} x {noisy.shape[-1]}."
+        )
     steepness, angle = edges(clean)
     generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
     facts: dict[str, dict[str, list[Tensor]]] = {check_choice(kind, "kinds", ("edge", "flat")): {} for kind in kinds}
     for index in range(len(noisy)):
         for kind in facts:
             places = _places(steepness[index], kind, pixels, share, generator)
-            rows = filters(model, noisy[index : index + 1], places).sum(1)
+            rows = filters(model, noisy[index : index + 1], places).sum(1).cpu()
             kernels = windows(rows, places)
-            patches = windows(clean[index].mean(0).expand(len(places), -1, -1), places)
+            patches = windows(clean[index].mean(0).cpu().expand(len(places), -1, -1), places)
             slopes = torch.stack([angle[index, row, column] for row, column in places])
+            active = kernels.flatten(1).any(1)  # a network may give a black region no weight at all
             values = {
                 "sum": rows.sum((1, 2)),
                 "own": kernels[:, MARGIN, MARGIN],
-                "unlikeness": unlikeness(kernels, patches),
-                "gaussian": unlikeness(gaussian_like(kernels), patches),
-                "elongation": elongation(kernels, slopes),
+                **_shape_facts(kernels[active], patches[active], slopes[active]),
             }
             for name, value in values.items():
-                facts[kind].setdefault(name, []).append(value.double().mean())
+                facts[kind].setdefault(name, []).append(value.double().nanmean())
     return {kind: {name: torch.stack(values) for name, values in found.items()} for kind, found in facts.items()}
 
 
 def kernel_windows(model: nn.Module, noisy: Tensor, place: tuple[int, int] = (16, 16)) -> Tensor:
     """The window of the kernel that a denoiser applies at one place of each image: (N, C, H, W) -> (N, 9, 9)."""
+    check_images(noisy, "noisy", value_range=None, dims=4)
     rows = torch.cat([filters(model, image, [place]) for image in noisy.split(1)]).sum(1)
     return windows(rows, [place] * len(rows))
+
+
+def _shape_facts(kernels: Tensor, patches: Tensor, slopes: Tensor) -> dict[str, Tensor]:
+    """What the shape of each kernel tells; (P,) each, empty where P is 0."""
+    if not len(kernels):
+        return dict.fromkeys(("unlikeness", "gaussian", "elongation"), torch.empty(0))
+    return {
+        "unlikeness": unlikeness(kernels, patches),
+        "gaussian": unlikeness(gaussian_like(kernels), patches),
+        "elongation": elongation(kernels, slopes),
+    }
 
 
 def _places(steepness: Tensor, kind: str, count: int, share: float, generator: torch.Generator) -> list[tuple[int, int]]:
@@ -236,15 +269,25 @@ def _places(steepness: Tensor, kind: str, count: int, share: float, generator: t
 
 def _offsets(kernels: Tensor) -> tuple[Tensor, Tensor]:
     """Row and column of each place of a window, counted from its centre."""
-    check_images(kernels, "kernels", value_range=None, min_dim=3)
-    size = kernels.shape[-1]
-    if kernels.dim() != 3 or kernels.shape[-2] != size or size % 2 == 0:
-        raise ValueError(f"kernels must be of shape (P, K, K) with an odd K, but are {tuple(kernels.shape)}; see windows().")
+    size = _check_kernels(kernels).shape[-1]
     steps = torch.arange(size, dtype=torch.float64) - size // 2
     rows, columns = torch.meshgrid(steps, steps, indexing="ij")
     return rows, columns
 
 
+def _check_kernels(kernels: Tensor) -> Tensor:
+    check_images(kernels, "kernels", value_range=None, min_dim=0)
+    if kernels.dim() != 3 or kernels.shape[1] != kernels.shape[2] or kernels.shape[2] % 2 == 0:
+        raise ValueError(f"kernels must be of shape (P, K, K) with an odd K, but are {tuple(kernels.shape)}; see windows().")
+    return kernels
+
+
 def _mean(kernels: Tensor, values: Tensor) -> Tensor:
-    weight = kernels.detach().abs().double().cpu()
-    return (weight * values.double()).sum((1, 2)) / weight.sum((1, 2))
+    """Mean of the values in each window, weighted with the absolute weights."""
+    weight = kernels.detach().abs().cpu().double()
+    total = weight.sum((1, 2))
+    if not total.all():
+        raise ValueError(
+            "each of kernels needs some weight, but one is all zero; leave it out: kernels[kernels.flatten(1).any(1)]."
+        )
+    return (weight * values.cpu().double()).sum((1, 2)) / total

@@ -6,6 +6,7 @@ The second paper's images are 32x32, but its noise lives in larger photos (`nois
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from importlib import resources
@@ -99,11 +100,12 @@ def square_crops(files: list[Traversable], *, size: int = 256, crops: int = 1, s
     yield from work(delayed(_crops_of)(file, size, crops, seed, index) for index, file in enumerate(files))
 
 
-def read_photo(file: str | os.PathLike[str] | Traversable) -> Image.Image:
-    """Open a photo as RGB, turned upright; raise `DataError` where it cannot be read."""
+def read_photo(file: str | os.PathLike[str] | Traversable | bytes) -> Image.Image:
+    """Open a photo (a path, or the bytes of its file) as RGB, turned upright; raise `DataError` where it cannot be read."""
     path = Path(file) if isinstance(file, str | os.PathLike) else file
+    name = "the image" if isinstance(path, bytes) else path.name
     try:
-        with path.open("rb") as stream, Image.open(stream) as image:
+        with io.BytesIO(path) if isinstance(path, bytes) else path.open("rb") as stream, Image.open(stream) as image:
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I;16"):  # Pillow would cut 16-bit values off at 255
                 upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
@@ -111,7 +113,8 @@ def read_photo(file: str | os.PathLike[str] | Traversable) -> Image.Image:
                 raise ValueError("its pixels are neither 8-bit nor 16-bit numbers")
             return upright.convert("RGB")
     except (OSError, ValueError, TypeError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path.name} cannot be read as a photo ({error}).") from error
+        reason = "its bytes are no image of a known format" if isinstance(error, UnidentifiedImageError) else error
+        raise DataError(f"{name} cannot be read as a photo ({reason}).") from error
 
 
 def square(image: Image.Image, size: int = 256, *, share: float = 1.0, left: float = 0.5, top: float = 0.5) -> Tensor:

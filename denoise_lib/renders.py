@@ -6,6 +6,8 @@ picture to the byte.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from .figures import BLACK, mark, panel, pixels, residual, tile
 from .kernels import MARGIN, filters, gaussian_like, unlikeness, windows
 from .metrics import mse, psnr, ssim
 from .noise import MODERATE, Blend, PointSample, add_noise
+from .photographs import read_photo, square
 from .results import LEVELS
 from .saliency import check_pixel, output_sum, smoothgrad_samples, squared_error
 from .targets import POWERS, Targets, best_prediction, corrupted_pixel
@@ -37,6 +40,21 @@ Rendered = tuple[np.ndarray, str]
 def example_digits(count: int = 24) -> Tensor:
     """Test digits to look at, 0, 1, ..., 9, 0, 1, ...: float32 (count, 1, 28, 28)."""
     return as_float_images(mnist("test", "small")[: check_count(count, "count", example=24)])
+
+
+def own_digit(photo: bytes) -> Tensor:
+    """A photo or drawing of a digit as MNIST would have it, white on black: float32 (1, 1, 28, 28).
+
+    Args:
+        photo: the bytes of an image file. Dark ink on bright paper is turned around, and what is not square is cut.
+
+    Raises:
+        DataError: bytes that are no image.
+    """
+    gray = square(read_photo(photo), 28).float().mean(1, keepdim=True) / 255
+    paper = float(torch.cat([gray[..., 0, :], gray[..., -1, :], gray[..., :, 0], gray[..., :, -1]], dim=-1).median())
+    ink = (paper - gray if paper > 0.5 else gray - paper).clamp_min(0)  # paper is never quite white, nor ink quite black
+    return ink / max(float(ink.max()), 1e-3)
 
 
 def noisy_copy(images: Tensor, mu: float, seed: int = 0, *, clip: bool = True) -> Tensor:
@@ -82,8 +100,9 @@ def render_denoised(mu: float, images: Tensor, models: dict[str, nn.Module], see
     outputs = {name: predict(model, noisy).clamp(0, 1) for name, model in models.items()}
     scores = "   ".join(f"{name} {psnr(output, images):.1f} dB" for name, output in outputs.items())
     first_name, first_output = next(iter(outputs.items()))
-    pictures = [tile(batch, scale=scale) for batch in (noisy, *outputs.values(), images)]
-    pictures.append(residual(first_output - images, scale=scale))
+    columns = math.ceil(math.sqrt(1.5 * len(images)))  # 24 digits in 4 rows of 6: wider than high, as screens are
+    pictures = [tile(batch, columns, scale=scale) for batch in (noisy, *outputs.values(), images)]
+    pictures.append(residual(first_output - images, columns, scale=scale))
     titles = [f"noisy, mu {mu:.2f}", *outputs, "clean", f"{first_name} - clean"]
     return panel(pictures, titles, columns=3), f"mu {mu:.2f}   PSNR: noisy {psnr(noisy, images):.1f} dB   {scores}"
 
@@ -221,7 +240,7 @@ def render_smoothgrad(
     count = len(maps)
     ends = maps.double().cumsum(0) / torch.arange(1, count + 1).view(-1, 1, 1)
     limit = max(float(ends[-1].abs().quantile(0.99)), 1e-6)  # as Smilkov et al. cap outliers, but on a symmetric scale
-    scale = 6
+    scale = 8
     noise = (noisy - clean).mean(1, keepdim=True)
     pictures = [mark(tile(noisy, scale=scale), pixel, scale), residual(noise, limit=0.5, scale=scale)]
     for found in (ends[0], ends[-1]):
@@ -230,13 +249,13 @@ def render_smoothgrad(
     steps = torch.arange(2, count + 1, dtype=torch.float64).view(-1, 1, 1)
     variance = (maps.double().square().cumsum(0)[1:] / steps - ends[1:].square()).clamp_min(0) * steps / (steps - 1)
     errors = (variance / steps).sqrt().mean((1, 2))  # after 2, 3, ..., n samples
-    figure = Figure(figsize=(2.7, 2.4), dpi=80, layout="constrained")
+    figure = Figure(figsize=(3.3, 3.1), dpi=80, layout="constrained")
     axes = figure.subplots()
     if float(errors.sum()) > 0:
         axes.loglog(steps.flatten(), errors, label="after n samples")
         axes.loglog([1, 200], [float(errors[-1]) * (count / n) ** 0.5 for n in (1, 200)], "--", label="1 / sqrt(n)")
         axes.legend(fontsize=7, loc="lower left")
-    axes.set(xlim=(1, 200), xlabel="samples n", ylim=(1e-4, 1))
+    axes.set(xlim=(1, 200), xlabel="samples n", ylim=(1e-3, 1))
     pictures.append(pixels(figure))
     titles.append("mean standard error")
     error = float(errors[-1]) if count > 1 else float("nan")

@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from importlib import metadata, resources
 from pathlib import Path
@@ -148,6 +148,24 @@ def headline(key: str, value: float) -> None:
     low, high = (band["low"], band["high"]) if band else (float("nan"), float("nan"))
     verdict = "ok" if low <= value <= high else "OUTSIDE"
     print(f"headline  {key}: {value:.4g}   band {low:.4g} .. {high:.4g}   {verdict}")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table: the first column to the left, all others to the right.
+
+    Example:
+        >>> print(table(["network", "dB"], [["TNet", 25.1]]))
+        | network | dB |
+        |---|---:|
+        | TNet | 25.1 |
+    """
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    for line in lines:
+        if len(line) != len(columns):
+            raise ValueError(f"each row needs {len(columns)} cells, one a column, but one has {len(line)}: {list(line)}.")
+    joined = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+    joined[1] = joined[1].replace(" ", "")
+    return "\n".join(joined)
 
 
 def format_mse(mean: float, std: float | None = None) -> str:

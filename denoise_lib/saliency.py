@@ -16,7 +16,17 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .validation import check_choice, check_count, check_generator, check_images, check_number, check_same_shape
+from .validation import (
+    check_choice,
+    check_count,
+    check_generator,
+    check_images,
+    check_model,
+    check_number,
+    check_pair,
+    check_same_shape,
+    kind,
+)
 
 Score = Callable[..., Tensor]
 Place = tuple[int, int] | Tensor | None
@@ -113,7 +123,13 @@ def smoothgrad_samples(
 
 def squared_error(model: nn.Module) -> Score:
     """The score "sum of squared errors of an image" of a denoiser: (images, clean targets) -> (B,)."""
-    return lambda images, clean: (model(images) - clean).square().flatten(1).sum(1)
+
+    def score(images: Tensor, clean: Tensor) -> Tensor:
+        output: Tensor = model(images)
+        check_same_shape(output, clean, "the model's output", "clean")
+        return (output - clean).square().flatten(1).sum(1)
+
+    return score
 
 
 def output_sum(model: nn.Module, pixel: Place = None) -> Score:
@@ -122,9 +138,15 @@ def output_sum(model: nn.Module, pixel: Place = None) -> Score:
     def score(images: Tensor) -> Tensor:
         output: Tensor = model(images)
         if isinstance(pixel, Tensor):
+            if pixel.dtype != torch.bool or pixel.shape != output.shape[-2:]:
+                raise ValueError(
+                    f"a region must be a boolean mask of shape {tuple(output.shape[-2:])}, "
+                    f"but is {pixel.dtype} of shape {tuple(pixel.shape)}; for example image[0, 0] > 0.5."
+                )
             output = output * pixel.to(output)
         elif pixel is not None:
-            output = output[:, :, pixel[0], pixel[1]]
+            row, column = check_pixel(pixel, output)
+            output = output[:, :, row, column]
         return output.flatten(1).sum(1)
 
     return score
@@ -140,10 +162,8 @@ def loss_gradient(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     Returns:
         Shape of x.
     """
-    _checked_images(x)
-    check_images(target, "target", value_range=None, min_dim=4)
-    check_same_shape(x, target, "x", "target")
-    with _evaluating(model):
+    check_pair(x, target, "x", "target")
+    with evaluating(model):
         return _gradient(squared_error(model), x.detach(), target)
 
 
@@ -159,15 +179,7 @@ def output_gradient(model: nn.Module, x: Tensor, pixel: Place = None) -> Tensor:
         Shape of x.
     """
     _checked_images(x)
-    if isinstance(pixel, Tensor):
-        if pixel.dtype != torch.bool or pixel.shape != x.shape[-2:]:
-            raise ValueError(
-                f"a region must be a boolean mask of shape {tuple(x.shape[-2:])}, "
-                f"but is {pixel.dtype} of shape {tuple(pixel.shape)}; for example image[0, 0] > 0.5."
-            )
-    elif pixel is not None:
-        check_pixel(pixel, x)
-    with _evaluating(model):
+    with evaluating(model):
         return _gradient(output_sum(model, pixel), x.detach())
 
 
@@ -202,7 +214,7 @@ def self_influence(
     _checked_images(x)
     check_choice(colours, "colours", ("each", "together"))
     check_count(batch_size, "batch_size", example=256)
-    with _evaluating(model):
+    with evaluating(model):
         return torch.cat([_diagonal(model, image, colours, batch_size) for image in x.detach().split(1)])
 
 
@@ -221,7 +233,7 @@ def self_influence_with_error(
     check_generator(generator, x.device)
     shape = (len(x), 1, *x.shape[2:]) if colours == "together" else x.shape
     total, squares = (torch.zeros(shape, dtype=torch.float64, device=x.device) for _ in range(2))
-    with _evaluating(model):
+    with evaluating(model):
         for _ in range(probes):
             sign = torch.randint(0, 2, shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1
             value = (sign * _pulled_back(model, x, sign.expand_as(x))).double()
@@ -234,7 +246,10 @@ def self_influence_with_error(
 def check_pixel(pixel: object, x: Tensor) -> tuple[int, int]:
     """Return `pixel` as (row, column), or raise a clear error unless it is a place in the images x, (N, C, H, W)."""
     if not isinstance(pixel, (tuple, list)) or len(pixel) != 2:
-        raise TypeError(f"pixel must be (row, column), for example (16, 16), but is {pixel!r}.")
+        raise TypeError(
+            f"pixel must be (row, column), for example (16, 16), but is {kind(pixel)} "
+            "(a region, where one is taken, must be a boolean torch mask)."
+        )
     row = check_count(pixel[0], "the pixel's row", 0, example=16)
     column = check_count(pixel[1], "the pixel's column", 0, example=16)
     if row >= x.shape[-2] or column >= x.shape[-1]:
@@ -243,7 +258,7 @@ def check_pixel(pixel: object, x: Tensor) -> tuple[int, int]:
 
 
 def _checked_images(x: Tensor) -> Tensor:
-    return check_images(x, "x", value_range=None, min_dim=4)
+    return check_images(x, "x", value_range=None, dims=4)
 
 
 def _noisy_gradients(
@@ -268,8 +283,10 @@ def _noisy_gradients(
     sigma = noise_level * spread.view(-1, 1, 1, 1)
     # Image by image, and each copy's noise by itself: so the same noise is drawn for every batch size.
     for owner in torch.arange(len(x), device=x.device).repeat_interleave(n_samples).split(size):
-        noise = torch.stack([torch.randn(x.shape[1:], generator=generator, device=x.device, dtype=x.dtype) for _ in owner])
-        noisy = noise.mul_(sigma[owner]).add_(x[owner])
+        noisy = x[owner]
+        if noise_level > 0:  # else nothing is drawn: the generator stays as it is
+            noise = torch.stack([torch.randn(x.shape[1:], generator=generator, device=x.device, dtype=x.dtype) for _ in owner])
+            noisy = noise.mul_(sigma[owner]).add_(noisy)
         gradient = _gradient(score, noisy, None if context is None else context[owner])
         yield owner, gradient.abs() if reduce == "abs" else gradient.square() if reduce == "square" else gradient
 
@@ -298,7 +315,13 @@ def _diagonal(model: nn.Module, image: Tensor, colours: str, batch_size: int) ->
 
 def _pulled_back(model: nn.Module, x: Tensor, direction: Tensor) -> Tensor:
     """J^T v for each image: the gradient of the outputs' sum, weighted by v."""
-    return _gradient(lambda images: (model(images) * direction).flatten(1).sum(1), x)
+
+    def score(images: Tensor) -> Tensor:
+        output: Tensor = model(images)
+        check_same_shape(output, images, "the model's output", "its input")
+        return (output * direction).flatten(1).sum(1)
+
+    return _gradient(score, x)
 
 
 def _gradient(score: Score, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -318,13 +341,12 @@ def _gradient(score: Score, x: Tensor, context: Tensor | None = None) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and back to what it was."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module such as TNet(), but is a {type(model).__name__}.")
-    was_training = model.training
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and back to what each layer was in: some may be frozen while the others train."""
+    modes = {module: module.training for module in check_model(model).modules()}
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module, training in modes.items():
+            module.training = training

@@ -6,7 +6,7 @@ a kind, image by image, then mean and standard error over the images.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,13 @@ from .metrics import psnr
 from .models import TNet
 from .noise import MODERATE, add_noise
 from .pairs import TEST_PAIRS, photo_pairs
-from .results import machine, write_json
+from .results import machine, read_results, table, write_json
 from .saliency import self_influence, smoothgrad
 from .training import predict
-from .validation import check_count, check_images
+from .validation import check_choice, check_count, check_images
 from .weights import load_pretrained
 
+PARTS = ("groups", "self_influence", "intervention", "kernels", "randomised", "smoothgrad_noise", "classifier")
 NOISE_LEVELS = (0.0, 0.05, 0.15)
 """SmoothGrad's: fractions of the image's range."""
 PHOTO_NETWORKS = ("tnet", "tiny-denoiser", "noise2noise-unet")
@@ -121,9 +122,9 @@ def digit_versions(count: int, mu: float = MODERATE, seed: int = 0) -> tuple[dic
 
 def reproduce(
     source: str, output: str | Path, *, cell: int = 8, about: str = "", count: int = 240, n_samples: int = 50,
-    progress: bool = True,
+    parts: Sequence[str] = (), progress: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure everything, and write it as JSON.
+    """Measure everything that the results file does not have yet; it is written after each part, so a stop loses one part.
 
     Args:
         source: of the photos, as for `photo_pairs`; the first of its test pairs are taken.
@@ -132,23 +133,36 @@ def reproduce(
         about: what the photos are, for the file.
         count: pairs for the claims; kernels and the cascade take a quarter of them, at least 20.
         n_samples: of SmoothGrad.
+        parts: names in `PARTS` to measure in any case, and no others.
         progress: print each part as it is done.
 
     Returns:
-        What was written.
+        The content of the file.
+
+    Raises:
+        ValueError: a bad argument, or a file that holds results of other photos or settings.
     """
     if check_count(count, "count", 20, example=240) > TEST_PAIRS:
         raise ValueError(f"count must be at most {TEST_PAIRS}, the number of test pairs, but is {count}.")
+    check_count(n_samples, "n_samples", example=50)
+    for part in parts:
+        check_choice(part, "part", PARTS)
     pairs = photo_pairs("test", source, count=TEST_PAIRS, cell=cell)
     noisy, clean = (images[:count].float() / 255 for images in (pairs.first, pairs.clean))
     few = max(20, count // 4)
-    content: dict[str, Any] = {
+    path = Path(output)
+    content = {
         "about": "What the second paper says of its Figure 3: means over images, with standard errors.",
-        "command": f"python -m denoise_lib reproduce smoothgrad --pairs {count} --samples {n_samples} --photos ...",
-        "photos": {"about": about, "cell": cell, "fingerprint": pairs.fingerprint(), "pairs": count},
-        "machine": machine(torch.device("cpu")),
+        "command": "python -m denoise_lib reproduce smoothgrad --photos ...",
+        "settings": {"photos": pairs.fingerprint(), "cell": cell, "pairs": count, "samples": n_samples},
+        "photos": about,
     }
-    parts: dict[str, Callable[[], Any]] = {
+    if path.exists():
+        kept = read_results(path)
+        if kept["settings"] != content["settings"]:
+            raise ValueError(f"{path.name} has results of other photos or settings; choose another file with --output.")
+        content = kept
+    measures: dict[str, Callable[[], Any]] = {
         "groups": lambda: measure_groups(noisy, clean, n_samples),
         "self_influence": lambda: measure_self_influence(noisy, clean),
         "intervention": lambda: measure_intervention(noisy, clean),
@@ -157,35 +171,63 @@ def reproduce(
         "smoothgrad_noise": lambda: measure_smoothgrad_noise(noisy, clean),
         "classifier": lambda: measure_classifier(),
     }
-    for name, measure in parts.items():
-        content[name] = measure()
+    for name in parts or [part for part in PARTS if part not in content]:
+        content[name] = measures[name]()
+        content["machine"] = machine(torch.device("cpu"))
+        write_json(path, content)
+        if {"groups", "self_influence"} <= content.keys():
+            path.with_suffix(".md").write_text(claims_table(content), encoding="utf-8")
         if progress:
             print(f"{name}: done", flush=True)
-    write_json(Path(output), content)
     return content
 
 
 def claims_table(content: dict[str, Any]) -> str:
-    """The three claims about the paper's Figure 3 as a Markdown table, from a results file."""
-    rows = content["groups"]
-    lines = [
-        "| map | network | noise level | noisy pixels | neighbours | elsewhere | difference |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
+    """The three claims about the paper's Figure 3 as Markdown tables, from a results file."""
     names = {"loss": "1: size of dL/dX", "output": "2: d sum f / dX"}
-    for row in sorted(rows, key=lambda row: str(row["map"])):
-        cells = " | ".join(format_summary(row[group]) for group in (*GROUPS, "difference"))
-        lines.append(f"| {names[row['map']]} | {row['network']} | {row['noise_level']:.0%} | {cells} |")
-    lines += [
-        "",
-        "| 3: self-influence | colours | noise level | " + " | ".join(f"from {low:g}" for low in BINS) + " | last - first |",
+    maps = [
+        [names[row["map"]], row["network"], f"{row['noise_level']:.0%}"]
+        + [format_summary(row[group]) for group in (*GROUPS, "difference")]
+        for row in sorted(content["groups"], key=lambda row: str(row["map"]))
     ]
-    lines.append("|---|---|---:|" + "---:|" * (len(BINS) + 1))
-    for row in content["self_influence"]:
-        cells = " | ".join(f"{found['mean']:.3f}" for found in row["bins"])
-        change = format_summary(row["difference"])
-        lines.append(f"| {row['network']} | {row['colours']} | {row['noise_level']:.0%} | {cells} | {change} |")
-    return "\n".join(lines) + "\n"
+    influence = [
+        [row["network"], row["colours"], f"{row['noise_level']:.0%}"]
+        + [f"{found['mean']:.3f}" for found in row["bins"]]
+        + [format_summary(row["difference"])]
+        for row in content["self_influence"]
+    ]
+    bins = [f"from {low:g}" for low in BINS]
+    return (
+        table(["map", "network", "noise level", *GROUPS, "noisy - elsewhere"], maps)
+        + "\n\n"
+        + table(["3: self-influence", "colours", "noise level", *bins, "last - first"], influence)
+        + "\n"
+    )
+
+
+def readme_claims_table(content: dict[str, Any]) -> str:
+    """The README's table: each claim for TNet, and beside it what a network without the property shows."""
+
+    def group(kind: str, network: str) -> list[str]:
+        (row,) = [
+            row for row in content["groups"] if (row["map"], row["network"], row["noise_level"]) == (kind, network, 0)
+        ]  # fmt: skip
+        return [format_summary(row[name]) for name in ("noisy", "elsewhere")]
+
+    (seen,) = [
+        row for row in content["self_influence"]
+        if (row["network"], row["colours"], row["noise_level"]) == ("tnet", "together", 0)
+    ]  # fmt: skip
+    (shifted,) = [row for row in content["intervention"] if (row["network"], row["colours"]) == ("tnet", "together")]
+    clean, far = shifted["influence"][SHIFTS.index(0.0)], shifted["influence"][-1]
+    rows = [
+        ["1. size of dL/dX", "TNet", *group("loss", "tnet")],
+        ["", "a network that does nothing", *group("loss", "does nothing")],
+        ["2. d sum f / dX", "TNet", *group("output", "tnet")],
+        ["3. self-influence, observed", "TNet", format_summary(seen["bins"][-1]), format_summary(seen["bins"][0])],
+        ["3. the same pixel, set 0.5 off", "TNet", format_summary(far), format_summary(clean)],
+    ]
+    return table(["what the map shows", "network", "at noisy pixels", "at clean ones"], rows) + "\n"
 
 
 def measure_groups(noisy: Tensor, clean: Tensor, n_samples: int) -> list[dict[str, Any]]:

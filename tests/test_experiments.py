@@ -28,6 +28,7 @@ from denoise_lib.results import (
     markdown_table,
     read_results,
     summarize,
+    table,
     write_json,
 )
 from denoise_lib.training import evaluate, predict
@@ -377,6 +378,28 @@ def test_baselines_are_measured_and_merged(tiny: dict[str, Tensor], tmp_path: Pa
 def test_baselines_tell_how_many_digits_tuned_them(tiny: dict[str, Tensor], tmp_path: Path) -> None:
     rows = measure_baselines(tmp_path / "table.json", "small", tuning_images=500)
     assert {row["tuned_on"] for row in rows} == {24}  # there are no more
+
+
+# --- Markdown ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_in_markdown() -> None:
+    assert table(["network", "dB"], [["TNet", 25.1]]) == "| network | dB |\n|---|---:|\n| TNet | 25.1 |"
+    rows: list[list[object]] = [["a b", 1, "-"], ["", 2.5, None]]
+    expected = ["| name | n | the rest |", "|---|---:|---:|", "| a b | 1 | - |", "|  | 2.5 | None |"]
+    assert (
+        table(["name", "n", "the rest"], rows).split("\n")
+        == table(("name", "n", "the rest"), iter(rows)).split("\n")
+        == expected
+    )
+    assert table(["only"], [["one"]]) == "| only |\n|---|\n| one |"
+    assert table(["a", "b"], []) == "| a | b |\n|---|---:|"
+
+
+@pytest.mark.parametrize("row", [["TNet"], ["TNet", 25.1, 0.9], []])
+def test_a_row_needs_one_cell_a_column(row: list[object], refused: Any) -> None:
+    with refused(ValueError, "2 cells", f"{len(row)}: {row}"):
+        table(["network", "dB"], [["U-Net", 26.0], row])
 
 
 # --- files ---------------------------------------------------------------------------------------------------------------

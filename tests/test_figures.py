@@ -4,6 +4,7 @@ import builtins
 import importlib.util
 import io
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,20 @@ from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
-from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, pixels, png, residual, tile
+from denoise_lib.figures import (
+    BLACK,
+    GREEN,
+    heat_map,
+    learning_curves,
+    mark,
+    panel,
+    paper_show,
+    picture,
+    pixels,
+    png,
+    residual,
+    tile,
+)
 from denoise_lib.training import History
 
 pytest.importorskip("matplotlib").use("Agg")
@@ -87,6 +101,63 @@ def test_panel_keeps_the_pixels_and_adds_titles() -> None:
 def test_panel_needs_a_title_a_picture() -> None:
     with pytest.raises(ValueError, match="one title a picture"):
         panel([np.zeros((2, 2), np.uint8)], [])
+
+
+@given(row=st.integers(0, 4), column=st.integers(0, 6), scale=st.integers(3, 7), gray=st.booleans())
+def test_a_mark_frames_one_pixel_and_nothing_else(row: int, column: int, scale: int, gray: bool) -> None:
+    shape = (5 * scale, 7 * scale) if gray else (5 * scale, 7 * scale, 3)
+    photo = np.random.default_rng(0).integers(0, 250, shape, dtype=np.uint8)
+    kept = photo.copy()
+    marked = mark(photo, (row, column), scale)
+    assert marked.shape == (5 * scale, 7 * scale, 3) and marked.dtype == np.uint8
+    frame = np.zeros((5 * scale, 7 * scale), bool)
+    frame[row * scale : (row + 1) * scale, column * scale : (column + 1) * scale] = True
+    frame[row * scale + 1 : (row + 1) * scale - 1, column * scale + 1 : (column + 1) * scale - 1] = False
+    assert frame.sum() == 4 * (scale - 1)
+    colour = photo[..., None].repeat(3, axis=2) if gray else photo
+    assert (marked[frame] == (0, 255, 0)).all()
+    np.testing.assert_array_equal(marked[~frame], colour[~frame])
+    np.testing.assert_array_equal(photo, kept)
+    assert not np.shares_memory(photo, marked)
+
+
+def test_the_colour_of_a_mark() -> None:
+    photo = tile(torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)), scale=6)
+    for options, colour in (({}, GREEN), ({"colour": BLACK}, BLACK), ({"colour": (1, 2, 3)}, (1, 2, 3))):
+        marked = mark(photo, (3, 0), 6, **options)  # type: ignore[arg-type]
+        assert (marked[18, :6] == colour).all() and (marked[23, :6] == colour).all() and (marked[18:, 0] == colour).all()
+
+
+def test_a_picture_can_be_marked_twice() -> None:
+    gray = np.full((12, 12), 7, np.uint8)
+    both = mark(mark(gray, (0, 0), 6), (1, 1), 6, BLACK)
+    assert (both[0, :6] == GREEN).all() and (both[6, 6:] == BLACK).all() and (both[0, 6:] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("pixel", "scale", "error", "words"),
+    [
+        ((2, 0), 6, ValueError, ("pixel", "(2, 0)", "outside")),
+        ((0, 2), 6, ValueError, ("pixel", "(0, 2)", "outside")),
+        ((-1, 0), 6, ValueError, ("pixel", "outside")),
+        ((0, -1), 6, ValueError, ("pixel", "outside")),
+        ((0, 0), 13, ValueError, ("pixel", "scale 13")),
+        ((0, 0), 2, ValueError, ("scale", "3")),
+        ((0, 0), 0, ValueError, ("scale",)),
+        ((0, 0), 6.0, TypeError, ("scale",)),
+        ((0, 0), None, TypeError, ("scale",)),
+    ],
+)
+def test_bad_marks(pixel: Any, scale: Any, error: type[Exception], words: tuple[str, ...], refused: Any) -> None:
+    with refused(error, *words):
+        mark(np.zeros((12, 12), np.uint8), pixel, scale)
+
+
+@pytest.mark.xfail(strict=True, reason="the pixel's form is not checked: an error of Python or numpy internals")
+@pytest.mark.parametrize("pixel", [3, (1,), (0.5, 0.5), "ab", None], ids=str)
+def test_a_marked_pixel_is_a_row_and_a_column(pixel: Any, refused: Any) -> None:
+    with refused((TypeError, ValueError), "pixel", "row"):
+        mark(np.zeros((12, 12), np.uint8), pixel, 6)
 
 
 def test_png_roundtrip() -> None:

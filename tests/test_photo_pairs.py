@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,35 @@ def test_bad_sources(album: Path, tmp_path: Path, refused: Any) -> None:
     (album / "train" / "broken.png").write_bytes(b"no photo")
     with pytest.raises(DataError, match=r"broken\.png"):
         drawn(album)
+
+
+# --- which photos these are ------------------------------------------------------------------------------------------
+
+
+def test_a_fingerprint_changes_with_one_byte(album: Path) -> None:
+    pairs = drawn(album, 6)
+    fingerprint = pairs.fingerprint()
+    assert re.fullmatch("[0-9a-f]{8}", fingerprint)
+    assert fingerprint == pairs.fingerprint() == drawn(album, 6).fingerprint() == drawn(album, 6, cache=False).fingerprint()
+    for place in ((0, 0, 0, 0), (5, 2, SIDE - 1, SIDE - 1)):
+        clean = pairs.clean.clone()
+        clean[place] ^= 1
+        assert PhotoPairs(pairs.first, pairs.second, clean).fingerprint() != fingerprint
+        clean[place] ^= 1
+        assert PhotoPairs(pairs.first, pairs.second, clean).fingerprint() == fingerprint
+
+
+def test_other_photos_and_settings_have_other_fingerprints(album: Path, tmp_path: Path) -> None:
+    pairs = [drawn(album), drawn(album, 9), drawn(album, cell=3), drawn(album, split="test"), drawn(fill(tmp_path / "b", 1))]
+    assert len({part.fingerprint() for part in pairs}) == len(pairs)
+
+
+def test_the_order_of_the_photos_is_in_the_fingerprint_and_their_layout_is_not(album: Path) -> None:
+    pairs = drawn(album, 6)
+    turned = PhotoPairs(*(part.flip(0) for part in tensors(pairs)))
+    assert turned.fingerprint() != pairs.fingerprint()
+    spread = pairs.clean.to(memory_format=torch.channels_last)
+    assert PhotoPairs(pairs.first, pairs.second, spread).fingerprint() == pairs.fingerprint()
 
 
 # --- found wanting ---------------------------------------------------------------------------------------------------

@@ -8,15 +8,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from denoise_lib.validation import (
     check_choice,
     check_count,
     check_generator,
     check_images,
+    check_list,
+    check_model,
     check_number,
+    check_pair,
     check_path,
     check_same_shape,
+    check_tensor,
+    kind,
     stream_seed,
 )
 
@@ -60,6 +66,17 @@ def test_bad_images_where_a_batch_is_wanted(refused: Any) -> None:
     with refused(ValueError, "image", "(N, 3, H, W)", "(2, 1, 8, 8)"):
         check_images(torch.rand(2, 1, 8, 8), channels=3)
     assert check_images(torch.rand(2, 3, 8, 8), channels=3).shape == (2, 3, 8, 8)
+
+
+@pytest.mark.parametrize(("dims", "words"), [(2, "(H, W)"), (3, "(P, H, W)"), (4, "(N, C, H, W)")])
+def test_an_exact_number_of_axes(dims: int, words: str, refused: Any) -> None:
+    for axes in range(1, 6):
+        image = torch.rand((1,) * axes)
+        if axes == dims:
+            assert check_images(image, dims=dims) is image
+        else:
+            with refused(ValueError, f"image must have the shape {words}", str(tuple(image.shape))):
+                check_images(image, dims=dims)
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.25), np.int64(1)])
@@ -134,6 +151,45 @@ def test_same_shape(refused: Any) -> None:
         check_same_shape(torch.rand(2, 3), torch.rand(1, 3), "a", "b")
     with refused(ValueError, "cpu", "meta"):
         check_same_shape(torch.rand(2), torch.rand(2, device="meta"), "a", "b")
+    for name, pair in (("a", ([1.0], torch.rand(1))), ("b", (torch.rand(1), None)), ("b", (torch.rand(1), np.zeros(1)))):
+        with refused(TypeError, f"{name} must be a torch.Tensor"):
+            check_same_shape(*pair, "a", "b")  # type: ignore[arg-type]
+
+
+def test_pairs(refused: Any) -> None:
+    x = torch.rand(2, 1, 4, 4)
+    check_pair(x - 3, x + 3)
+    with refused(ValueError, "noisy", "(N, C, H, W)"):
+        check_pair(x[0], x[0])
+    with refused(ValueError, "noisy and clean", "(2, 1, 4, 4)", "(1, 1, 4, 4)"):
+        check_pair(x, x[:1])
+    with refused(TypeError, "target"):
+        check_pair(x, None, "x", "target")  # type: ignore[arg-type]
+
+
+def test_tensors_and_models(refused: Any) -> None:
+    x, model = torch.zeros(3, dtype=torch.int64), nn.Identity()
+    assert check_tensor(x, "labels") is x and check_model(model) is model
+    with refused(TypeError, "labels", "list"):
+        check_tensor([1], "labels")
+    for value in ("unet", None, nn.Identity):
+        with refused(TypeError, "model must be a torch.nn.Module"):
+            check_model(value)
+
+
+def test_lists(refused: Any) -> None:
+    assert check_list((1, 2), "shifts", [0.1]) == [1, 2] == check_list([1, 2], "shifts", [0.1])
+    with refused(ValueError, "shifts", "empty", "shifts=[0.1]"):
+        check_list([], "shifts", [0.1])
+    for value in (None, 3, "ab", {1, 2}, torch.rand(2), np.zeros(2)):
+        with refused(TypeError, "shifts must be a list", "shifts=[0.1]"):
+            check_list(value, "shifts", [0.1])
+
+
+def test_values_are_named_in_few_words() -> None:
+    assert kind("abc") == "the str 'abc'" and kind(None) == "the NoneType None" and kind((1, 2)) == "the tuple (1, 2)"
+    assert kind(np.zeros((2, 3))) == "a ndarray of shape (2, 3)" and kind(torch.rand(5)) == "a Tensor of shape (5,)"
+    assert kind([1] * 100) == "a list" and kind((1,) * 100) == "a tuple" and kind(np.float32(1)) == "a float32"
 
 
 def test_long_values_are_named_by_type_alone() -> None:

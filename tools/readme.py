@@ -1,18 +1,25 @@
-"""Render what the README shows from results and weights: `python -m tools.readme` writes its table and its picture."""
+"""Render what the README shows from results and weights: `python -m tools.readme` writes its tables and its pictures."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from PIL import Image, ImageDraw
+
 from denoise_lib.figures import panel, png, tile
 from denoise_lib.photo_results import readme_photo_table
 from denoise_lib.renders import example_digits, models_for, noisy_copy
 from denoise_lib.results import LEVELS, read_results, readme_table
+from denoise_lib.saliency_experiments import readme_claims_table
 from denoise_lib.training import predict
 
 # Marker in the README: (results file, what renders it).
-TABLES = {"results": ("unet_vs_autoencoder", readme_table), "tnet": ("tnet", readme_photo_table)}
+TABLES = {
+    "results": ("unet_vs_autoencoder", readme_table),
+    "tnet": ("tnet", readme_photo_table),
+    "smoothgrad": ("smoothgrad", readme_claims_table),
+}
 
 
 def picture() -> bytes:
@@ -28,8 +35,28 @@ def picture() -> bytes:
     return png(panel(pictures, titles, columns=3), compress_level=9)
 
 
+def animation(path: Path, count: int = 8, steps: int = 13) -> None:
+    """The slider as a GIF that goes up and down: digits drown in noise, and what the U-Net of the nearest level sees."""
+    digits = example_digits(count)
+    frames = []
+    for step in range(steps):
+        mu = 0.7 * step / (steps - 1)
+        noisy = noisy_copy(digits, mu)
+        batches = {f"noisy, mu = {mu:.2f}": noisy, "U-Net": predict(models_for(mu)["U-Net"], noisy), "clean": digits}
+        shown = panel([tile(batch, 4, scale=2) for batch in batches.values()], list(batches), columns=3)
+        frame = Image.new("L", (shown.shape[1], shown.shape[0] + 28), "white")
+        frame.paste(Image.fromarray(shown).convert("L"), (0, 28))
+        draw, knob = ImageDraw.Draw(frame), 40 + 260 * mu
+        draw.text((4, 6), "mu", fill=0)
+        draw.line([(40, 13), (300, 13)], fill=170, width=4)
+        draw.ellipse([(knob - 7, 6), (knob + 7, 20)], fill=40)
+        frames.append(frame.quantize(16))
+    frames += frames[-2:0:-1]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=220, loop=0, optimize=True)
+
+
 def main() -> int:
-    """Write results/denoising.png, and the tables between the README's markers; returns the exit status."""
+    """Write the pictures into results/, and the tables between the README's markers; returns the exit status."""
     readme = Path("README.md")
     text = readme.read_text(encoding="utf-8")
     for marker, (name, render) in TABLES.items():
@@ -41,6 +68,7 @@ def main() -> int:
         text = before + begin + render(read_results(Path(f"results/{name}.json"))) + end + rest.split(end)[1]
     readme.write_text(text, encoding="utf-8")
     Path("results/denoising.png").write_bytes(picture())
+    animation(Path("results/slider.gif"))
     return 0
 
 

@@ -5,7 +5,6 @@ A notebook prints a headline number with `denoise_lib.results.headline`; its lin
 
 from __future__ import annotations
 
-import copy
 import re
 import time
 from dataclasses import dataclass, field
@@ -13,18 +12,15 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-from latex2mathml.converter import convert as latex_to_mathml
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 from .execution import cell_name, execute
+from .pages import render
 from .pairing import write
 
 HEADLINE = re.compile(
     r"headline\s+(?P<key>.+): (?P<value>\S.*?)\s+band (?P<low>\S+) \.\. (?P<high>\S+)\s+(?P<verdict>ok|OUTSIDE)"
 )
-
-FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -97,30 +93,6 @@ def read_headlines(notebook: NotebookNode, report: Report) -> None:
                 report.problems.append(
                     f"{cell_name(notebook, index)}: {found.key} is {found.value}, outside of its band {found.band}"
                 )
-
-
-def render(notebook: NotebookNode, title: str) -> str:
-    """The notebook as one HTML file."""
-    notebook = copy.deepcopy(notebook)
-    formulas: list[str] = []
-
-    def keep(match: re.Match[str]) -> str:
-        formulas.append(latex_to_mathml(match[1].strip(), display="block"))
-        return f"@formula-{len(formulas) - 1}@"
-
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            # MathML needs no script; nbconvert would fetch one, and a room without a network would see raw LaTeX.
-            cell.source = FORMULA.sub(keep, cell.source)
-        for output in cell.get("outputs", []):
-            # nbconvert does not know alternative texts, so the figures that have one are given to it as HTML.
-            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
-            if alt and "image/png" in output.get("data", {}):
-                data = output.data["image/png"].replace("\n", "")
-                output.data = {"text/html": f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'}
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook, {"metadata": {"name": title}})
-    # Only now: nbconvert tears the tags of MathML apart.
-    return re.sub(r"@formula-(\d+)@", lambda match: formulas[int(match[1])], str(page))
 
 
 def table(reports: list[Report]) -> str:
