@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 import denoise_lib
-from denoise_lib import data, experiments, photo_experiments, results, training, weights
+from denoise_lib import benchmark as speed
+from denoise_lib import data, experiments, photo_experiments, results, saliency_experiments, training, weights
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.downloads import DataError
 from denoise_lib.metrics import mse
@@ -61,7 +62,7 @@ def test_python_m_denoise_lib() -> None:
     assert bad.returncode == 1 and bad.stderr.startswith("error: name must be one of") and bad.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [[], ["reproduce"], ["train"], ["weights"]])
+@pytest.mark.parametrize("command", [[], ["reproduce"], ["reproduce", "smoothgrad"], ["train"], ["benchmark"], ["weights"]])
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--help"])
@@ -305,6 +306,137 @@ def test_ctrl_c_on_photos_and_the_same_command_again(
     assert len(results.read_results("out/photos.json")["runs"][0]["psnr_by_epoch"]) == 2
 
 
+# --- reproduce, on saliency ------------------------------------------------------------------------------------------------
+
+SALIENCY = ["reproduce", "smoothgrad", "--pairs", "20", "--samples", "1", "--output", "out/claims.json"]
+
+
+@pytest.fixture
+def quick_claims(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """24 test pairs, and a real measurement of the one part that takes no time."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(saliency_experiments, "TEST_PAIRS", 24)
+    monkeypatch.setattr(saliency_experiments, "PHOTO_NETWORKS", ("tnet",))
+    quick = {"groups": [], "self_influence": [], "intervention": [], "kernels": [], "randomised": [], "classifier": []}
+    for part, rows in quick.items():
+        monkeypatch.setattr(saliency_experiments, f"measure_{part}", lambda *_, rows=rows: rows)
+
+
+@pytest.mark.usefixtures("quick_claims")
+def test_reproduce_saliency(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SALIENCY, "--about", "photos that ship", "--cell", "4"]) == 0
+    content = results.read_results("out/claims.json")
+    assert content["photos"] == "photos that ship" and set(saliency_experiments.PARTS) <= set(content)
+    assert {name: content["settings"][name] for name in ("cell", "pairs", "samples")} == {"cell": 4, "pairs": 20, "samples": 1}
+    assert [row["noise_level"] for row in content["smoothgrad_noise"]][:2] == [0, 0.05]
+    output = capsys.readouterr().out
+    assert saliency_experiments.claims_table(content) in output and "results: out/claims.json" in output
+    assert "smoothgrad_noise: done" in output
+    # The same command again measures nothing, and other settings are not mixed with these.
+    assert main([*SALIENCY, "--cell", "4"]) == 0
+    assert "done" not in capsys.readouterr().out
+    assert main([*SALIENCY, "--cell", "4", "--samples", "2"]) == 1
+    assert "claims.json has results of other photos or settings" in lines_of_error(capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {"source": "builtin", "output": "results/smoothgrad.json", "cell": 8, "about": "", "count": 240, "n_samples": 50,
+              "parts": []}),
+        (["--photos", "imagenette"], {"source": "imagenette", "cell": 5}),  # Imagenette's photos are small
+        (["--photos", "imagenette", "--cell", "4"], {"source": "imagenette", "cell": 4}),
+        (["--photos", "my/photos", "--about", "mine", "--pairs", "100", "--samples", "7", "--output", "mine.json"],
+         {"source": "my/photos", "cell": 8, "about": "mine", "count": 100, "n_samples": 7, "output": "mine.json"}),
+        (["--parts", "kernels,classifier"], {"parts": ["kernels", "classifier"]}),
+        (["--parts", ""], {"parts": []}),
+    ],
+)  # fmt: skip
+def test_the_options_of_the_claims(
+    options: list[str], expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def fake(source: str, output: str, **rest: Any) -> dict[str, Any]:
+        asked.update(source=source, output=output, **rest)
+        return {"groups": [], "self_influence": []}
+
+    monkeypatch.setattr(saliency_experiments, "reproduce", fake)
+    assert main(["reproduce", "smoothgrad", *options]) == 0
+    assert {name: asked[name] for name in expected} == expected
+    assert set(asked) == {"source", "output", "cell", "about", "count", "n_samples", "parts"}
+    output = capsys.readouterr().out
+    assert "| map | network |" in output and f"results: {asked['output']}" in output
+
+
+@pytest.mark.usefixtures("quick_claims")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--pairs", "19"], "count must be at least 20, but is 19"),
+        (["--pairs", "25"], "count must be at most 24"),
+        (["--samples", "0"], "n_samples must be at least 1"),
+        (["--cell", "0"], "cell must be at least 1"),
+        (["--photos", "nowhere"], "there is no folder 'nowhere'"),
+        (["--photos", "empty"], "no photos"),
+        (["--parts", "kernel"], "part must be one of 'groups'"),
+        (["--parts", "kernels,kernel"], "but is 'kernel'"),
+    ],
+)
+def test_bad_values_of_the_claims(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    assert main([*SALIENCY, *arguments]) == 1
+    assert words in lines_of_error(capsys)
+    assert not Path("out/claims.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--pairs", "many"], ["--samples", "1.5"], ["--jobs", "2"]])
+def test_unknown_options_of_the_claims(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([*SALIENCY, *arguments])
+    assert stopped.value.code == 2 and arguments[0] in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick_claims")
+def test_a_damaged_file_of_claims(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    Path("out/claims.json").write_text("{")
+    assert main(SALIENCY) == 1
+    assert "claims.json is damaged" in lines_of_error(capsys)
+
+
+@pytest.mark.usefixtures("quick_claims")
+@pytest.mark.xfail(strict=True, raises=KeyError, reason="the results of another paper end in a stack: KeyError: 'settings'")
+def test_the_claims_do_not_go_into_another_papers_file(capsys: pytest.CaptureFixture[str]) -> None:
+    results.write_json(Path("out/claims.json"), {"runs": []})
+    assert main(SALIENCY) == 1
+    assert "claims.json" in lines_of_error(capsys)
+
+
+@pytest.mark.usefixtures("quick_claims")
+@pytest.mark.xfail(strict=True, raises=KeyError, reason="the table of a file without all claims: KeyError, after the measuring")
+def test_one_part_of_the_claims_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SALIENCY, "--parts", "smoothgrad_noise"]) == 0
+    assert "results: out/claims.json" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick_claims")
+def test_ctrl_c_in_the_claims_and_the_same_command_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(saliency_experiments, "measure_kernels", stop)
+        assert main(SALIENCY) == 130
+    printed = capsys.readouterr()
+    assert printed.err == "stopped; run the same command again to go on.\n" and "intervention: done" in printed.out
+    assert main(SALIENCY) == 0
+    output = capsys.readouterr().out
+    assert "kernels: done" in output and "intervention: done" not in output
+
+
 # --- train ---------------------------------------------------------------------------------------------------------------
 
 TRAIN = ["train", "--device", "cpu", "--output", "mine"]
@@ -409,6 +541,65 @@ def test_ctrl_c_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(experiments, "reproduce", stop)
     assert main(REPRODUCE) == 130
     assert capsys.readouterr().err == "stopped; run the same command again to go on.\n"
+
+
+# --- benchmark -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Parts that take no time, and which of them were measured."""
+    names: list[str] = []
+
+    def rows(name: str) -> list[dict[str, Any]]:
+        names.append(name)
+        return [{"name": f"{name} by us", "seconds": 0.0123, "times_the_first": 1.0}]
+
+    monkeypatch.setattr(speed, "PARTS", {name: lambda name=name: rows(name) for name in ("saliency", "slider")})
+    return names
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"), [([], ["saliency", "slider"]), (["slider"], ["slider"]), (["slider", "saliency"],) * 2]
+)
+def test_benchmark(parts: list[str], expected: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", *parts, "--output", "out/speed.json"]) == 0
+    assert measured == expected and list(results.read_results("out/speed.json")["parts"]) == expected
+    output = capsys.readouterr().out
+    assert all(f"| {name} | {name} by us | 12.3 | 1.00 |" in output for name in expected)
+    assert "results: out/speed.json" in output
+
+
+def test_the_default_file_of_a_benchmark(measured: list[str]) -> None:
+    assert main(["benchmark"]) == 0
+    assert os.listdir("results") == ["benchmark.json"] and measured == ["saliency", "slider"]
+
+
+def test_a_benchmark_keeps_the_other_part(measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for part in ("saliency", "slider"):
+        assert main(["benchmark", part]) == 0
+    assert list(results.read_results("results/benchmark.json")["parts"]) == measured == ["saliency", "slider"]
+    assert "saliency by us" in capsys.readouterr().out.split("results:")[1]
+
+
+@pytest.mark.parametrize("parts", [["speed"], ["Slider"], ["slider,saliency"]])
+def test_unknown_parts_of_the_benchmark(parts: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", *parts]) == 1
+    assert f"part must be one of 'saliency', 'slider', but is {parts[0]!r}" in lines_of_error(capsys)
+    assert not measured and os.listdir(".") == []
+
+
+def test_a_damaged_file_of_a_benchmark(measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("speed.json").write_text("{")
+    assert main(["benchmark", "--output", "speed.json"]) == 1
+    assert "speed.json is damaged" in lines_of_error(capsys) and not measured
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_benchmark_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").write_text("in the way")
+    assert main(["benchmark", "--output", "out/speed.json"]) == 1
+    assert "out" in lines_of_error(capsys)
 
 
 # --- weights -------------------------------------------------------------------------------------------------------------

@@ -146,7 +146,6 @@ facts = classifier_facts(classifier, versions, truth, SEED)
 print("digits                 likeness of the saliency to the clean digit's")
 for name, values in facts.items():
     print(f"{name:22s} {values['likeness']['mean']:.1f}")
-headline("accuracy on noisy digits, less that on clean ones", facts["noisy"]["accuracy"] - facts["clean"]["accuracy"])
 headline("likeness of the saliency on digits denoised by the U-Net", facts["unet-moderate"]["likeness"]["mean"])
 
 # %%
@@ -290,7 +289,7 @@ claim_table("output")
 # **Claim 2 does not hold as it is written.** A pixel has almost the same weight in the whole picture, noisy or
 # not: what the network takes from one output it gives to others. The differences that there are come to a few
 # percent, and at SmoothGrad's usual noise level they are smaller still or gone. No reader could see them in a
-# coloured map. (On the authors' own network and photos, the sign was even the other way.)
+# coloured map.
 #
 # ## 4.6 Claim 3: a pixel that is further off matters less
 #
@@ -360,8 +359,9 @@ Markdown(f"Change of the self-influence, {measured_pairs} pairs:\n\n{table(colum
 # %% [markdown]
 # **Claim 3 holds, in this form.** TNet and the U-Net trust a pixel less the further it is off, and it is the
 # noise that does it: setting the pixel has a larger effect than what one observes. That is what a *robust* filter
-# does, and no linear one can. TinyDenoiser, the best of the three, is the exception that keeps us honest: for
-# some shifts it goes the other way. Doing better does not mean doing it as the story has it.
+# does, and no linear one can. Move a single channel, and there is much less of it: this noise moves all three
+# together, and that is how the networks know it. TinyDenoiser, the best of the three, is the exception that keeps
+# us honest: for some shifts it goes the other way. Doing better does not mean doing it as the story has it.
 #
 # The paper's intuition was right and its picture could not show it: two of its three claims needed another
 # question, and the third another control.
@@ -403,9 +403,9 @@ Markdown(
 )
 
 # %% [markdown]
-# At edges the kernels stay on their own side and lie along the edge. In flat regions, where there is nothing to
-# follow, they are nearly round. This is what a Gaussian filter cannot do, and it is measured, not read off one
-# picture.
+# At edges the kernels stay on their own side, and reach a little further along the edge than across. In flat
+# regions, where there is nothing to follow, they are nearly round. This is what a Gaussian filter cannot do, and
+# it is measured, not read off one picture.
 #
 # ## 4.8 How far does it look?
 #
@@ -430,8 +430,8 @@ rows = [[row["network"], format_summary(row["radius_50"], 1), format_summary(row
 Markdown(table(["network", "radius of 50 % of the weight, pixels", "of 90 %"], rows))
 
 # %% [markdown]
-# TNet is a narrow peak on a weak floor: the floor is its latent pixel, which adds a little of everything. TinyDenoiser
-# looks at a much smaller area and denoises better. Seeing far is no merit in itself.
+# TNet is a narrow peak on a weak floor: the floor is its latent pixel, which adds a little of everything.
+# TinyDenoiser looks at a much smaller area and denoises better. Seeing far is no merit in itself.
 #
 # ## 4.9 Would the map look the same if the network were another?
 #
