@@ -186,7 +186,8 @@ def _reproduce_saliency(options: argparse.Namespace) -> int:
         options.photos, options.output, cell=_cell(options), about=options.about, count=options.pairs,
         n_samples=options.samples, parts=[part for part in options.parts.split(",") if part],
     )  # fmt: skip
-    print(experiments.claims_table(content))
+    if {"groups", "self_influence"} <= content.keys():
+        print(experiments.claims_table(content))
     print(f"results: {options.output}")
     return 0
 

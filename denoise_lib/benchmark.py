@@ -118,14 +118,19 @@ def benchmark(parts: Sequence[str], output: str | Path) -> dict[str, Any]:
     Returns:
         What was written: {"parts": {name: {"rows", "machine"}}}.
     """
+    for name in parts:
+        check_choice(name, "part", tuple(PARTS))
     path = Path(output)
+    if path.suffix != ".json":
+        raise ValueError(
+            f"output must be a file name that ends in .json, but is {str(output)!r}; for example results/mine.json."
+        )
     content: dict[str, Any] = read_results(path) if path.exists() else {}
     content.setdefault("about", "Median seconds; contestants take turns in one process.")
     content.setdefault("command", "python -m denoise_lib benchmark")
     known = content.setdefault("parts", {})
     for name in parts:
-        measure = PARTS[check_choice(name, "part", tuple(PARTS))]
-        known[name] = {"rows": measure(), "machine": machine(torch.device("cpu"))}
+        known[name] = {"rows": PARTS[name](), "machine": machine(torch.device("cpu"))}
         write_json(path, content)
     return content
 

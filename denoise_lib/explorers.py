@@ -214,8 +214,8 @@ def smoothgrad_explorer(
     network = load_pretrained("tnet") if model is None else model
     noisy, clean = example_pair(index, seed)
     menu = ipywidgets.Dropdown(options=SALIENCY_MAPS, description="map")
-    slider, number = _slider("noise level", noise_level, high=0.3), _steps("samples n", samples, 1, 200)
-    row, column = (_steps(name, 16, 0, noisy.shape[-1] - 1) for name in ("pixel's row", "its column"))
+    slider, number = _slider("noise_level", noise_level, high=0.3), _steps("samples", samples, 1, 200)
+    row, column = (_steps(name, 16, 0, noisy.shape[-1] - 1) for name in ("row", "column"))
     known: dict[tuple[object, ...], Tensor] = {}  # what was computed last: so moving n costs next to nothing
 
     def render() -> Rendered:
@@ -264,6 +264,8 @@ def filter_explorer(*, index: int = 0, seed: int = 0) -> ipywidgets.VBox:
 
 def filter_filmstrip(pixels: Sequence[tuple[int, int]], *, index: int = 0, seed: int = 0) -> DisplayedImage:
     """The filmstrip of `filter_explorer`: the kernels at a few pixels."""
+    if not pixels:
+        raise ValueError("pixels must hold at least one place (row, column), for example [(16, 16)].")
     models, (noisy, clean) = {name: load_pretrained(name) for name in COLOUR_NETWORKS}, example_pair(index, seed)
     rendered = [render_filters(pixel, models, noisy, clean) for pixel in pixels]
     return _strip(rendered, [f"row {row}, column {column}" for row, column in pixels], columns=2)
@@ -336,12 +338,18 @@ def _uploaded(value: Any) -> bytes | None:
 
 
 def _slider(name: str, start: float, high: float = 1.0) -> ipywidgets.FloatSlider:
-    """A slider from 0 to `high` in steps of 0.01."""
+    """A slider for an argument from 0 to `high` in steps of 0.01, labelled with its name."""
     import ipywidgets
 
-    value = check_number(start, name, 0, high, example=MODERATE)
+    value = check_number(start, name, 0, high, example=0.5 * high)
     return ipywidgets.FloatSlider(
-        value=value, min=0, max=high, step=0.01, description=name, readout_format=".2f", layout={"width": "420px"}
+        value=value,
+        min=0,
+        max=high,
+        step=0.01,
+        description=name.replace("_", " "),
+        readout_format=".2f",
+        layout={"width": "420px"},
     )
 
 

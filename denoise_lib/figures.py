@@ -120,6 +120,8 @@ def mark(picture: np.ndarray, pixel: tuple[int, int], scale: int, colour: tuple[
         uint8, (height, width, 3).
     """
     check_count(scale, "scale", 3, example=6)
+    if not isinstance(pixel, (tuple, list)) or len(pixel) != 2 or not all(type(place) is int for place in pixel):
+        raise TypeError(f"pixel must be (row, column) in whole numbers, for example (16, 16), but is {pixel!r}.")
     framed = picture.copy() if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
     top, left = pixel[0] * scale, pixel[1] * scale
     if not (0 <= top <= framed.shape[0] - scale and 0 <= left <= framed.shape[1] - scale):

@@ -19,7 +19,7 @@ from .metrics import mse, psnr, ssim
 from .noise import MODERATE, Blend, PointSample, add_noise
 from .photographs import read_photo, square
 from .results import LEVELS
-from .saliency import check_pixel, output_sum, smoothgrad_samples, squared_error
+from .saliency import check_pixel, evaluating, output_sum, smoothgrad_samples, squared_error
 from .targets import POWERS, Targets, best_prediction, corrupted_pixel
 from .training import predict
 from .validation import check_choice, check_count, check_number
@@ -96,6 +96,7 @@ def render_denoised(mu: float, images: Tensor, models: dict[str, nn.Module], see
     Returns:
         (uint8 picture, one line of numbers).
     """
+    _check_models(models)
     noisy = noisy_copy(images, mu, seed)
     outputs = {name: predict(model, noisy).clamp(0, 1) for name, model in models.items()}
     scores = "   ".join(f"{name} {psnr(output, images):.1f} dB" for name, output in outputs.items())
@@ -213,9 +214,10 @@ def saliency_samples(
     }
     score, context = scores[which]
     generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
-    return smoothgrad_samples(
-        score, noisy, n_samples=count, noise_level=noise_level, context=context, generator=generator
-    )  # fmt: skip
+    with evaluating(model):
+        return smoothgrad_samples(
+            score, noisy, n_samples=count, noise_level=noise_level, context=context, generator=generator
+        )  # fmt: skip
 
 
 def render_smoothgrad(
@@ -249,19 +251,19 @@ def render_smoothgrad(
     steps = torch.arange(2, count + 1, dtype=torch.float64).view(-1, 1, 1)
     variance = (maps.double().square().cumsum(0)[1:] / steps - ends[1:].square()).clamp_min(0) * steps / (steps - 1)
     errors = (variance / steps).sqrt().mean((1, 2))  # after 2, 3, ..., n samples
-    figure = Figure(figsize=(3.3, 3.1), dpi=80, layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(3.3, 3.1), dpi=80)
+    axes = figure.add_axes((0.17, 0.17, 0.79, 0.79), xscale="log", yscale="log")
     if float(errors.sum()) > 0:
-        axes.loglog(steps.flatten(), errors, label="after n samples")
-        axes.loglog([1, 200], [float(errors[-1]) * (count / n) ** 0.5 for n in (1, 200)], "--", label="1 / sqrt(n)")
+        axes.plot(steps.flatten(), errors, label="after n samples")
+        axes.plot([1, 200], [float(errors[-1]) * (count / n) ** 0.5 for n in (1, 200)], "--", label="1 / sqrt(n)")
         axes.legend(fontsize=7, loc="lower left")
     axes.set(xlim=(1, 200), xlabel="samples n", ylim=(1e-3, 1))
     pictures.append(pixels(figure))
     titles.append("mean standard error")
-    error = float(errors[-1]) if count > 1 else float("nan")
+    error = f"{float(errors[-1]):.4f}" if count > 1 else "unknown"  # one sample does not say how much samples differ
     text = (
         f"{which}   noise level {noise_level:.0%}   n {count}   "
-        f"mean size {float(ends[-1].abs().mean()):.3f}   standard error {error:.4f}"
+        f"mean size {float(ends[-1].abs().mean()):.3f}   standard error {error}"
     )
     return panel(pictures, titles, columns=3), text
 
@@ -277,6 +279,7 @@ def render_filters(pixel: tuple[int, int], models: dict[str, nn.Module], noisy: 
     Returns:
         (uint8 picture, lines of numbers).
     """
+    _check_models(models)
     kernels = {name: windows(filters(model, noisy, [pixel]).sum(1), [pixel]) for name, model in models.items()}
     kernels["Gaussian"] = gaussian_like(next(iter(kernels.values())))
     patch = windows(clean.mean(1), [pixel])
@@ -293,3 +296,8 @@ def render_filters(pixel: tuple[int, int], models: dict[str, nn.Module], noisy: 
     )
     titles = ["noisy", "clean, around the pixel", *(f"{name}, +-0.4" for name in kernels)]
     return panel(pictures, titles, columns=3), numbers
+
+
+def _check_models(models: dict[str, nn.Module]) -> None:
+    if not isinstance(models, dict) or not models:
+        raise ValueError("models must be a dictionary with at least one network, for example {'TNet': TNet()}.")

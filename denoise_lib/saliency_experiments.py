@@ -38,7 +38,7 @@ from .pairs import TEST_PAIRS, photo_pairs
 from .results import machine, read_results, table, write_json
 from .saliency import self_influence, smoothgrad
 from .training import predict
-from .validation import check_choice, check_count, check_images
+from .validation import check_choice, check_count, check_images, check_tensor
 from .weights import load_pretrained
 
 PARTS = ("groups", "self_influence", "intervention", "kernels", "randomised", "smoothgrad_noise", "classifier")
@@ -57,7 +57,12 @@ def train_classifier(images: Tensor, labels: Tensor, *, epochs: int = 4, seed: i
         epochs: passes over them, in batches of 64, Adam at 2e-3.
         seed: of the initial weights and of the order.
     """
-    check_images(images, "images", min_dim=4, channels=1)
+    check_images(images, "images", dims=4, channels=1)
+    if images.shape[2:] != (28, 28):
+        raise ValueError(f"images must have 28 x 28 pixels, but have {images.shape[2]} x {images.shape[3]}.")
+    check_tensor(labels, "labels")
+    if labels.dtype != torch.int64 or labels.shape != (len(images),) or not bool(((labels >= 0) & (labels < 10)).all()):
+        raise ValueError(f"labels must be {len(images)} whole numbers (int64) from 0 to 9, one an image.")
     check_count(epochs, "epochs", example=4)
     with torch.random.fork_rng():
         torch.manual_seed(check_count(seed, "seed", 0, example=0))
@@ -94,6 +99,8 @@ def classifier_facts(classifier: nn.Module, images: dict[str, Tensor], labels: T
         For each version: "accuracy"; "stroke": share of the saliency within one pixel of the stroke; "likeness": rank
         correlation with the saliency of the clean digit. The last two are summaries over the digits.
     """
+    if "clean" not in images:
+        raise ValueError(f"images must hold the version 'clean', but holds {', '.join(images) or 'nothing'}.")
     maps = {}
     for name, version in images.items():
         generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
@@ -113,7 +120,9 @@ def classifier_facts(classifier: nn.Module, images: dict[str, Tensor], labels: T
 def digit_versions(count: int, mu: float = MODERATE, seed: int = 0) -> tuple[dict[str, Tensor], Tensor]:
     """Test digits clean, noisy, and denoised by the U-Net and the autoencoder of the moderate level, with their labels."""
     images, labels = mnist("test", "small", labels=True)
-    clean = as_float_images(images[: check_count(count, "count", example=200)])
+    if check_count(count, "count", example=200) > len(images):
+        raise ValueError(f"count must be at most {len(images)}, the number of test digits, but is {count}.")
+    clean = as_float_images(images[:count])
     noisy = add_noise(clean, mu, generator=torch.Generator().manual_seed(seed))
     versions = {"clean": clean, "noisy": noisy}
     versions |= {name: predict(load_pretrained(name), noisy).clamp(0, 1) for name in DIGIT_NETWORKS}
@@ -151,6 +160,10 @@ def reproduce(
     noisy, clean = (images[:count].float() / 255 for images in (pairs.first, pairs.clean))
     few = max(20, count // 4)
     path = Path(output)
+    if path.suffix != ".json":
+        raise ValueError(
+            f"output must be a file name that ends in .json, but is {str(output)!r}; for example results/mine.json."
+        )
     content = {
         "about": "What the second paper says of its Figure 3: means over images, with standard errors.",
         "command": "python -m denoise_lib reproduce smoothgrad --photos ...",
@@ -159,7 +172,7 @@ def reproduce(
     }
     if path.exists():
         kept = read_results(path)
-        if kept["settings"] != content["settings"]:
+        if kept.get("settings") != content["settings"]:
             raise ValueError(f"{path.name} has results of other photos or settings; choose another file with --output.")
         content = kept
     measures: dict[str, Callable[[], Any]] = {

@@ -406,7 +406,6 @@ def test_a_damaged_file_of_claims(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("quick_claims")
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="the results of another paper end in a stack: KeyError: 'settings'")
 def test_the_claims_do_not_go_into_another_papers_file(capsys: pytest.CaptureFixture[str]) -> None:
     results.write_json(Path("out/claims.json"), {"runs": []})
     assert main(SALIENCY) == 1
@@ -414,7 +413,6 @@ def test_the_claims_do_not_go_into_another_papers_file(capsys: pytest.CaptureFix
 
 
 @pytest.mark.usefixtures("quick_claims")
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="the table of a file without all claims: KeyError, after the measuring")
 def test_one_part_of_the_claims_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SALIENCY, "--parts", "smoothgrad_noise"]) == 0
     assert "results: out/claims.json" in capsys.readouterr().out

@@ -361,7 +361,6 @@ def test_the_clean_photo_has_the_shape_of_the_noisy_one(cut: Any, pair: tuple[Te
         saliency_samples(SALIENCY_MAPS[0], Square(), pair[0], cut(pair[1]), PIXEL, 0.1, 2)
 
 
-@pytest.mark.xfail(strict=True, reason="the network is not put into evaluation mode: batch statistics mix the noisy copies")
 def test_a_network_in_training_mode_is_evaluated(pair: tuple[Tensor, Tensor]) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -454,7 +453,6 @@ def test_one_sample_is_enough(samples: Tensor, pair: tuple[Tensor, Tensor]) -> N
     assert picture.shape == drawn(samples, pair)[0].shape  # so that nothing jumps as the slider moves
 
 
-@pytest.mark.xfail(strict=True, reason="the line of numbers says 'standard error nan' where there is one sample")
 def test_one_sample_has_no_standard_error_to_tell(samples: Tensor, pair: tuple[Tensor, Tensor]) -> None:
     assert "nan" not in drawn(samples[:1], pair)[1]
 
@@ -569,7 +567,6 @@ def test_bad_pixels_of_the_filters(pixel: Any, error: type[Exception], pair: tup
         render_filters(pixel, {"nothing": nn.Identity()}, *pair)
 
 
-@pytest.mark.xfail(strict=True, raises=StopIteration, reason="no network at all ends in a StopIteration without a message")
 def test_filters_need_a_network(pair: tuple[Tensor, Tensor], refused: Any) -> None:
     with refused(ValueError, "models"):
         render_filters(PIXEL, {}, *pair)

@@ -243,8 +243,9 @@ def test_run_fails_without_notebooks_and_for_an_unreadable_headline(folder, tmp_
 
 
 def test_pages_carry_alternative_texts():
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
     figure = nbformat.v4.new_output(
-        "display_data", {"image/png": "iVBORw0KGgo=\n"}, metadata={"image/png": {"alt": 'digits at mu "0.25"'}}
+        "display_data", {"image/png": f"{pixel}\n"}, metadata={"image/png": {"alt": 'digits at mu "0.25"'}}
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("show()", outputs=[figure])])
     page = run_notebooks.render(notebook, "figures")

@@ -58,7 +58,7 @@ img { max-width: 100%; height: auto } pre { overflow-x: auto; white-space: pre-w
 table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1em 0 }
 th, td { border-bottom: 1px solid #ddd; padding: .2em .6em } .jp-InputPrompt, .jp-OutputPrompt, .anchor-link { display: none }
 .slider { margin: 1em 0; padding: 1em; border: 1px solid #ccc; border-radius: 6px } .slider input { width: min(420px, 70vw) }
-.slider img { image-rendering: pixelated; min-width: min(100%, 440px) } .slider pre { min-height: 3em }
+.slider img { min-width: min(100%, 440px) } .slider pre { min-height: 3em }
 details { margin: .5em 0 } math { overflow-x: auto }
 """
 SCRIPT = """

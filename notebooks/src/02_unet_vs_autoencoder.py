@@ -191,8 +191,9 @@ for name, model in trained.items():
 # ## 2.4 Look at the results
 #
 # From here on we use the networks that come with the course, trained in full for each level (see
-# `weights_card("unet-moderate")`). None of them has seen the 1,000 digits that we test on. Move the slider: the
-# menu switches to a *blind* U-Net that was trained on all levels at once.
+# `weights_card("unet-moderate")`). None of them has seen the 1,000 digits that we test on. Move the slider. The menu
+# switches to a *blind* U-Net that was trained on all levels at once, and the button takes a digit of your own: a
+# photo of your handwriting will do.
 
 # %% tags=["nbval-ignore-output"]
 denoise_explorer(seed=SEED)
