@@ -22,6 +22,8 @@ FLOORS = {
     "data": 2, "pairs": 2, "targets": 2, "saliency": 2, "weights": 2, "baselines": 2, "checkpoints": 2, "results": 2,
     "photo_results": 2,
     "training": 3, "figures": 3, "kernels": 3, "claims": 3,
+    "exercise": 1,
+    "noise_exercises": 2, "network_exercises": 2, "noise2noise_exercises": 2, "saliency_exercises": 2,
     "renders": 4, "experiments": 4, "photo_experiments": 4, "saliency_experiments": 4,
     "explorers": 5, "checks": 5, "benchmark": 5,
     "__main__": 6,

@@ -1,0 +1,145 @@
+"""The exercises' checks: `check.NAME(function)` says not attempted, right, or wrong *in this named way*.
+
+    from denoise_lib.checks import check
+    check.blend(my_blend)       # what it is, with the evidence
+    check.blend.hint()          # three levels, one at a time
+    check.blend.solution()      # last of all
+    check.report()              # all that was tried; check.export("mine.csv") for a file
+
+Nothing asks for input and nothing raises, so *Run all* runs through. What was tried is kept in `answers.json` beside the
+notebook, or in the file that the environment variable DENOISE_ANSWERS names.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from .exercise import NOT_ATTEMPTED, Exercise, Outcome, judge
+from .network_exercises import NETWORK_EXERCISES
+from .noise2noise_exercises import NOISE2NOISE_EXERCISES
+from .noise_exercises import NOISE_EXERCISES
+from .results import table, write_json
+from .saliency_exercises import SALIENCY_EXERCISES
+from .validation import check_count
+
+EXERCISES: dict[str, Exercise] = {
+    exercise.name: exercise for exercise in (*NOISE_EXERCISES, *NETWORK_EXERCISES, *NOISE2NOISE_EXERCISES, *SALIENCY_EXERCISES)
+}
+COLUMNS = ("exercise", "status", "mistake", "attempts", "hints", "solution seen")
+
+
+class Checker:
+    """The check of one exercise."""
+
+    def __init__(self, exercise: Exercise, answers: Answers) -> None:
+        self.exercise = exercise
+        self._answers = answers
+
+    def __call__(self, function: Callable[..., Any], seed: int | None = None) -> None:
+        """Print what the function does; seed: of the arguments, new ones each time by default."""
+        outcome = judge(self.exercise, function, seed)
+        print(f"{self.exercise.name}: {outcome.sentence}")
+        if outcome.status != NOT_ATTEMPTED:
+            self._answers.record(outcome)
+
+    def hint(self, level: int | None = None) -> None:
+        """Print a hint, the next one each time; level: 1, 2 or 3."""
+        shown = self._answers.of(self.exercise.name)["hints"]
+        number = min(shown + 1, 3) if level is None else check_count(level, "level", example=1)
+        if number > 3:
+            raise ValueError(f"level must be 1, 2 or 3, but is {level}.")
+        self._answers.update(self.exercise.name, hints=max(shown, number))
+        print(f"hint {number} of 3: {self.exercise.hints[number - 1]}")
+
+    def solution(self) -> None:
+        """Print the solution."""
+        self._answers.update(self.exercise.name, solution_seen=True)
+        print(self.exercise.solution_text())
+
+    def __repr__(self) -> str:
+        return f"{self.exercise.name}: {self.exercise.asks}"
+
+
+class Answers:
+    """What a student tried, in a JSON file; where no file can be written, in memory alone."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._entries: dict[str, dict[str, Any]] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path or Path(os.environ.get("DENOISE_ANSWERS", "answers.json"))
+
+    @property
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """All entries by the exercises' names; a file that is damaged or missing counts as empty."""
+        if self._entries is None:
+            try:
+                found = json.loads(self.path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                found = {}
+            self._entries = found if isinstance(found, dict) else {}
+        return self._entries
+
+    def of(self, name: str) -> dict[str, Any]:
+        """One exercise's entry."""
+        empty = {"status": NOT_ATTEMPTED, "mistake": None, "attempts": 0, "hints": 0, "solution_seen": False}
+        entry = self.entries.get(name)
+        return {**empty, **entry} if isinstance(entry, dict) else empty
+
+    def record(self, outcome: Outcome) -> None:
+        """Keep an attempt."""
+        attempts = self.of(outcome.exercise)["attempts"] + 1
+        self.update(outcome.exercise, status=outcome.status, mistake=outcome.mistake, attempts=attempts)
+
+    def update(self, name: str, **changes: Any) -> None:
+        """Change an entry, and write the file."""
+        self.entries[name] = {**self.of(name), **changes}
+        try:
+            write_json(self.path, self.entries)
+        except OSError as error:
+            print(f"(your answers are not kept: {self.path} cannot be written, {error.strerror})")
+
+
+class Checks:
+    """`check`: one attribute for each exercise, and the report."""
+
+    def __init__(self, exercises: Iterable[Exercise], answers: Answers | None = None) -> None:
+        self._answers = answers or Answers()
+        self._checkers = {exercise.name: Checker(exercise, self._answers) for exercise in exercises}
+
+    def __getattr__(self, name: str) -> Checker:
+        try:
+            return self.__dict__["_checkers"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(f"there is no exercise {name!r}; there are {', '.join(self._checkers)}.") from None
+
+    def __dir__(self) -> list[str]:
+        return [*self._checkers, "report", "export"]
+
+    def report(self) -> None:
+        """Print a table of all exercises and what was tried."""
+        print(table([*COLUMNS], [[*row] for row in self._rows()]))
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as CSV."""
+        with Path(path).open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([COLUMNS, *self._rows()])
+        print(f"written: {path}")
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        entries = {name: self._answers.of(name) for name in self._checkers}
+        return [
+            (name, entry["status"], entry["mistake"] or "", entry["attempts"], entry["hints"], entry["solution_seen"])
+            for name, entry in entries.items()
+        ]
+
+
+check = Checks(EXERCISES.values())

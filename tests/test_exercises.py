@@ -1,0 +1,164 @@
+"""The exercises, mutation-tested: the solution passes, the stub is not attempted, each wrong answer is caught by its name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from denoise_lib import network_exercises, noise2noise_exercises, noise_exercises, saliency_exercises
+from denoise_lib.checks import EXERCISES
+from denoise_lib.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Mistake, judge
+
+BANKS = (noise_exercises, network_exercises, noise2noise_exercises, saliency_exercises)
+MISTAKES = [(exercise, mistake) for exercise in EXERCISES.values() for mistake in exercise.mistakes]
+each_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda exercise: exercise.name)
+
+
+def half(x: Tensor) -> Tensor:
+    return x / 2
+
+
+SMALL = Exercise(
+    "half", "Write half(x).", lambda generator: (torch.rand(3, 4, generator=generator),), half,
+    (Mistake("doubles", "you double it.", lambda x: 2 * x), Mistake("breaks", "shapes.", lambda x: x @ x)),
+    ("a", "b", "c"),
+)  # fmt: skip
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(EXERCISES) >= 16
+    assert [len([e for e in EXERCISES.values() if e.solution.__module__ == bank.__name__]) >= 4 for bank in BANKS] == [True] * 4
+    assert min(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 5
+
+
+@each_exercise
+def test_words(exercise: Exercise) -> None:
+    names = [mistake.name for mistake in exercise.mistakes]
+    assert len(set(names)) == len(names) and len({mistake.says for mistake in exercise.mistakes}) == len(names)
+    for sentence in (exercise.asks, *(mistake.says for mistake in exercise.mistakes)):
+        assert sentence.endswith(".") and len(sentence) < 260
+    assert f"Write {exercise.name}(" in exercise.asks
+    assert len(exercise.hints) == 3
+    assert exercise.solution_text().startswith(f"def {exercise.name}(")
+
+
+@each_exercise
+@pytest.mark.parametrize("seed", [*range(6), None])
+def test_the_solution_is_right(exercise: Exercise, seed: int | None) -> None:
+    outcome = judge(exercise, exercise.solution, seed)
+    assert (outcome.status, outcome.mistake, outcome.exercise) == (RIGHT, None, exercise.name), outcome.sentence
+
+
+@each_exercise
+def test_a_stub_is_not_attempted(exercise: Exercise) -> None:
+    def unwritten(*arguments: Any) -> Any:
+        raise NotImplementedError
+
+    for stub in (lambda *arguments: ..., lambda *arguments: None, unwritten):
+        outcome = judge(exercise, stub)
+        assert (outcome.status, outcome.mistake) == (NOT_ATTEMPTED, None)
+        assert exercise.asks in outcome.sentence
+
+
+@pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=lambda value: value.name.replace(" ", "-"))
+@pytest.mark.parametrize("seed", [0, 1, None])
+def test_each_wrong_answer_is_caught_with_its_own_message(exercise: Exercise, mistake: Mistake, seed: int | None) -> None:
+    outcome = judge(exercise, mistake.function, seed)
+    assert (outcome.status, outcome.mistake) == (WRONG, mistake.name), outcome.sentence
+    assert mistake.says in outcome.sentence
+    assert "expected" in outcome.sentence and "got" in outcome.sentence
+
+
+@each_exercise
+def test_a_hard_coded_answer_is_wrong(exercise: Exercise) -> None:
+    answer = exercise.solution(*exercise.arguments(Generator().manual_seed(0)))
+    outcome = judge(exercise, lambda *arguments: answer)
+    assert outcome.status == WRONG
+
+
+@each_exercise
+def test_judging_leaves_the_global_generator_alone(exercise: Exercise) -> None:
+    def draws(*arguments: Any) -> Any:
+        torch.rand(3)
+        return exercise.solution(*arguments)
+
+    before = torch.random.get_rng_state()
+    judge(exercise, draws, 0)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+OTHER_WAYS: list[tuple[str, Callable[..., Any]]] = [
+    ("blend", lambda image, noise, mu: torch.clip(image + mu * (noise - image), 0.0, 1.0)),
+    ("with_variance", lambda image, noise, variance: image + math.sqrt(variance) * noise),
+    ("two_copies", lambda image, mu, generator: tuple(
+        (1 - mu) * image.expand(2, 1, 1, 200, 200) + mu * torch.randn(2, 1, 1, 200, 200, generator=generator))),
+    ("to_float", lambda image: image.to(torch.float32).div(255)),
+    ("mean_psnr", lambda noisy, clean: sum(
+        float(10 * torch.log10(1 / ((a - b) ** 2).mean())) for a, b in zip(noisy, clean, strict=True)) / len(noisy)
+        * torch.tensor(1.0)),
+    ("conv_parameters", lambda i, o, k: sum(p.numel() for p in torch.nn.Conv2d(i, o, k).parameters())),
+    ("decoder_step", lambda x, skip: torch.cat([x.repeat_interleave(2, 2).repeat_interleave(2, 3), skip], 1)),
+    ("best_constants", lambda targets: (float(targets.mean()), float(targets.sort().values[50]))),
+    ("psnr_from_noisy_loss", lambda loss, variance: 10 * math.log10(1 / (loss - variance))),
+    ("masked_loss", lambda output, target, known: ((output - target)[known > 0] ** 2).mean()),
+    ("exchange", lambda first, second, swap: (first * ~swap + second * swap, second * ~swap + first * swap)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "function"), OTHER_WAYS, ids=[name for name, _ in OTHER_WAYS])
+def test_other_ways_to_be_right_are_right(name: str, function: Callable[..., Any]) -> None:
+    outcome = judge(EXERCISES[name], function)
+    if name in ("best_constants", "psnr_from_noisy_loss", "conv_parameters"):
+        assert outcome.status == RIGHT, outcome.sentence
+    else:
+        assert outcome.status == RIGHT or outcome.mistake == "wrong type of number", outcome.sentence
+
+
+@pytest.mark.parametrize(
+    ("function", "mistake", "word"),
+    [
+        (lambda x: x.div_(2), "changes its input", "copy"),
+        (lambda x: x.mul_(3), "changes its input", "copy"),
+        (lambda x: (x / 2).double(), "wrong type of number", "float64"),
+        (lambda x: (x / 2).numpy(), "wrong type of number", "ndarray"),
+        (lambda x: (x / 2)[:1], "wrong shape", "shape"),
+        (lambda x: x / 0 * 0, "not a number", "NaN"),
+        (lambda x: "half", "wrong type", "str"),
+        (lambda x: x / 3, "other values", "other values"),
+        (lambda x: x.nonsense(), "raises", "AttributeError"),
+        (lambda x: exit(), "raises", "SystemExit"),
+        (lambda x, y: x, "raises", "TypeError"),
+        (lambda x: x @ x, "breaks", "shapes."),
+        (lambda x: None if float(x.mean()) < 0.5 else x / 2, "returns nothing", "return"),
+    ],
+)
+def test_what_is_not_in_a_bank_is_told_in_general(function: Callable[..., Any], mistake: str, word: str) -> None:
+    # The first arguments are bright and the second dark, so that a function can return nothing for some input alone.
+    means = [float(SMALL.arguments(Generator().manual_seed(seed))[0].mean()) for seed in range(100)]
+    seed = next(seed for seed in range(99) if means[seed] > 0.5 > means[seed + 1])
+    outcome = judge(SMALL, function, seed)
+    assert (outcome.status, outcome.mistake) == (WRONG, mistake), outcome.sentence
+    assert word in outcome.sentence and "\n" not in outcome.sentence
+
+
+def test_an_exercise_may_change_its_arguments() -> None:
+    assert judge(replace(SMALL, pure=False), lambda x: x.div_(2)).status == RIGHT
+
+
+@pytest.mark.parametrize("function", [None, 3, "half", half(torch.ones(1))])
+def test_only_functions_are_judged(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"half checks a function, .*without \(\)"):
+        judge(SMALL, function)
+
+
+def test_a_bad_seed() -> None:
+    with pytest.raises(TypeError, match="seed"):
+        judge(SMALL, half, 0.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="seed"):
+        judge(SMALL, half, -1)
