@@ -58,6 +58,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from denoise_lib import MILD, MODERATE, SEVERE, add_noise, mnist, mse, psnr, ssim, tile
+from denoise_lib.checks import check
 from denoise_lib.data import as_float_images
 from denoise_lib.explorers import guess_the_mu, noise_explorer, noise_filmstrip
 from denoise_lib.figures import panel, picture
@@ -350,60 +351,73 @@ headline("error of the program that guesses mu", errors.mean().item())
 #
 # ## 1.8 Exercises
 #
-# Fill in the body and run the cell; it says what it finds. Nothing here blocks *Run all*.
+# Fill in the body and run the cell. The check runs your function on fresh random numbers and says whether it is
+# right, or *which* mistake it makes. `check.to_float.hint()` gives a hint (there are three), and
+# `check.to_float.solution()` the solution. Nothing here blocks *Run all*. What you tried is kept in
+# `answers.json` beside the notebook: `check.report()` shows it, and `check.export("mine.csv")` writes it down.
 #
-# **Exercise 1.** Noise whose *variance* is given. A colleague passes `variance=0.0625`. Return the image with
-# unclipped Gaussian noise of that variance (no dimming).
+# **Exercise 1.** Before any noise: write `to_float(image)`, which turns a uint8 image in 0..255 into float32 in
+# [0, 1].
 
 
 # %%
-def with_variance(image, variance, generator):
-    ...  # your code: one line
+def to_float(image):
+    ...  # your code
 
 
-attempt = with_variance(torch.zeros(200, 1, 28, 28), 0.0625, generator())
-if attempt is None:
-    print("exercise 1: not attempted yet")
-else:
-    right = abs(attempt.var() - 0.0625) < 0.002
-    print(f"exercise 1: variance {attempt.var():.4f}, wanted 0.0625: {'right' if right else 'not yet'}")
+check.to_float(to_float)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# return image + variance**0.5 * torch.randn(image.shape, generator=generator)
-# ```
-# The slip that everybody makes once is to multiply by the variance: the noise is then four times too weak here.
-# </details>
-#
-# **Exercise 2.** Two noisy copies of one image, as Noise2Noise needs them: same level, *independent* noise.
+# **Exercise 2.** The papers' noise: write `blend(image, noise, mu)`, which returns (1 - mu) image + mu noise,
+# clipped to [0, 1].
+
+
+# %%
+def blend(image, noise, mu):
+    ...  # your code
+
+
+check.blend(blend)
+
+# %% [markdown]
+# **Exercise 3.** Noise whose *variance* is given: write `with_variance(image, noise, variance)`, which adds noise
+# of that variance to the image. The given noise has variance 1; no dimming, no clipping. The slip that everybody
+# makes once is in the bank.
+
+
+# %%
+def with_variance(image, noise, variance):
+    ...  # your code
+
+
+check.with_variance(with_variance)
+
+# %% [markdown]
+# **Exercise 4.** Two noisy copies of one image, as Noise2Noise needs them: write `two_copies(image, mu,
+# generator)`, which returns two unclipped copies (1 - mu) image + mu N with *independent* noise, as a tuple.
 
 
 # %%
 def two_copies(image, mu, generator):
-    ...  # your code: return a pair
+    ...  # your code
 
 
-attempt = two_copies(digits[:100] * 0 + 0.5, 0.1, generator())
-if attempt is None:
-    print("exercise 2: not attempted yet")
-else:
-    correlation = torch.corrcoef(torch.stack([copy.flatten() for copy in attempt]))[0, 1]
-    right = abs(correlation) < 0.02
-    print(f"exercise 2: correlation of the two noises {correlation:.3f}: {'right' if right else 'not yet'}")
+check.two_copies(two_copies)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# return add_noise(image, mu, generator=generator), add_noise(image, mu, generator=generator)
-# ```
-# One generator, used twice, goes on where it was. Seeding a new one with the same number for each copy gives the
-# same noise twice.
-# </details>
-#
-# **Exercise 3** (on paper). At which mu has the *unclipped* blend an MSE equal to that of an all-black picture,
+# **Exercise 5.** Write `mean_psnr(noisy, clean)`: the mean over the images (N, C, H, W) of each image's PSNR in
+# dB, for values in [0, 1]. Two PSNRs go by this name; section 1.4 says which one is asked for.
+
+
+# %%
+def mean_psnr(noisy, clean):
+    ...  # your code
+
+
+check.mean_psnr(mean_psnr)
+
+# %% [markdown]
+# **Exercise 6** (on paper). At which mu has the *unclipped* blend an MSE equal to that of an all-black picture,
 # mean(I^2) = 0.10? What does that say about "do nothing" as a denoiser at severe noise?
 #
 # ## What to remember

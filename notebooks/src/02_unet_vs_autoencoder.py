@@ -62,6 +62,7 @@ from IPython.display import Markdown, display
 from PIL import Image, ImageDraw, ImageFont
 
 from denoise_lib import Autoencoder, UNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
+from denoise_lib.checks import check
 from denoise_lib.data import NoisyImages, as_float_images, mnist
 from denoise_lib.explorers import denoise_explorer, denoise_filmstrip
 from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, tile
@@ -191,9 +192,9 @@ for name, model in trained.items():
 # ## 2.4 Look at the results
 #
 # From here on we use the networks that come with the course, trained in full for each level (see
-# `weights_card("unet-moderate")`). None of them has seen the 1,000 digits that we test on. Move the slider. The menu
-# switches to a *blind* U-Net that was trained on all levels at once, and the button takes a digit of your own: a
-# photo of your handwriting will do.
+# `weights_card("unet-moderate")`). None of them has seen the 1,000 digits that we test on. Move the slider. The
+# menu switches to a *blind* U-Net that was trained on all levels at once, and the button takes a digit of your
+# own: a photo of your handwriting will do.
 
 # %% tags=["nbval-ignore-output"]
 denoise_explorer(seed=SEED)
@@ -511,57 +512,75 @@ for size in (1, 16, 256):
 #
 # ## 2.11 Exercises
 #
-# **Exercise 1.** Without running it: how many parameters has a 3 x 3 convolution from 40 to 80 channels, with
-# bias?
+# Fill in the body and run the cell. The check runs your function on fresh random numbers and says whether it is
+# right, or *which* mistake it makes. `check.conv_parameters.hint()` gives a hint (there are three), and
+# `check.conv_parameters.solution()` the solution. Nothing here blocks *Run all*. What you tried is kept in
+# `answers.json` beside the notebook: `check.report()` shows it, and `check.export("mine.csv")` writes it down.
+#
+# **Exercise 1.** Without running it: how many parameters has a convolution with a square kernel and a bias? Write
+# `conv_parameters(channels_in, channels_out, kernel)`.
 
 
 # %%
-def parameters_of_convolution(channels_in, channels_out, kernel):
-    ...  # your code: one line
+def conv_parameters(channels_in, channels_out, kernel):
+    ...  # your code
 
 
-attempt = parameters_of_convolution(40, 80, 3)
-if attempt is None:
-    print("exercise 1: not attempted yet")
-else:
-    right = attempt == count_parameters(unet.bottom)
-    print("exercise 1:", "right" if right else f"not yet: you say {attempt}, and the layer `bottom` has another number")
+check.conv_parameters(conv_parameters)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return (kernel * kernel * channels_in + 1) * channels_out`. The `+ 1` is the bias, one for each output channel.
-# </details>
-#
-# **Exercise 2.** Average what the U-Net says about the digit and its mirror images? Digits are not symmetric, so
-# predict first whether that helps. Write a function that denoises the left-right mirrored image, mirrors the
-# result back, and averages it with the plain output.
+# **Exercise 2.** One step down the U-Net: write `encoder_step(x, conv)`, which convolves, applies the ReLU, and
+# returns (x max-pooled by 2, what the skip saves).
 
 
 # %%
-def with_mirror(model, noisy):
-    ...  # your code: two or three lines with predict(model, ...) and .flip(-1)
+def encoder_step(x, conv):
+    ...  # your code
 
 
-noisy = noisy_copy(test_clean, LEVELS["moderate"], SEED)
-attempt = with_mirror(shipped["moderate"]["unet"], noisy)
-if attempt is None:
-    print("exercise 2: not attempted yet")
-else:
-    plain = mse(predict(shipped["moderate"]["unet"], noisy), test_clean)
-    print(f"exercise 2: MSE plain {plain:.5f}, with mirror {mse(attempt, test_clean):.5f}")
+check.encoder_step(encoder_step)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return (predict(model, noisy) + predict(model, noisy.flip(-1)).flip(-1)) / 2`. At this level it hurts: a
-# mirrored 3 is no digit, and this network knows digits only. Photographs, where left and right are alike, are
-# another matter.
-# </details>
-#
-# **Exercise 3** (a project). Make the ablation finer: zero only the *upper* skip, or only the *lower* one. Which
+# **Exercise 3.** One step up: write `decoder_step(x, skip)`, which doubles the size of x by repeating pixels, and
+# concatenates [x, skip] along the channels.
+
+
+# %%
+def decoder_step(x, skip):
+    ...  # your code
+
+
+check.decoder_step(decoder_step)
+
+# %% [markdown]
+# **Exercise 4.** Write `training_step(model, optimizer, noisy, clean)`: one step on the mean squared error;
+# return the loss as a float.
+
+
+# %%
+def training_step(model, optimizer, noisy, clean):
+    ...  # your code
+
+
+check.training_step(training_step)
+
+# %% [markdown]
+# **Exercise 5.** Write `test_error(model, noisy, clean)`: the mean squared error as a float, in evaluation mode
+# and without gradients.
+
+
+# %%
+def test_error(model, noisy, clean):
+    ...  # your code
+
+
+check.test_error(test_error)
+
+# %% [markdown]
+# **Exercise 6** (a project). Make the ablation finer: zero only the *upper* skip, or only the *lower* one. Which
 # of the two carries the gain at mild noise? Copy `UNet` from `denoise_lib/models.py`, change one line, and train
-# with `fit`.
+# with `fit`. Or: average what the U-Net says about a digit and about its mirror image. Digits are not symmetric,
+# so predict first whether that helps.
 #
 # ## What to remember
 #

@@ -62,6 +62,7 @@ from IPython.display import Markdown
 from scipy import stats
 
 from denoise_lib import PointSample, TNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
+from denoise_lib.checks import check
 from denoise_lib.data import NoisyPairs, photos
 from denoise_lib.explorers import (
     estimator_explorer,
@@ -639,63 +640,84 @@ for place, name in enumerate(sorted(board, key=board.get, reverse=True), start=1
 # %% [markdown]
 # ## 3.11 Exercises
 #
-# **Exercise 1.** Write the pixel exchange: swap two noisy copies at each pixel with probability one half, all
-# colours of a pixel together.
+# Fill in the body and run the cell. The check runs your function on fresh random numbers and says whether it is
+# right, or *which* mistake it makes. `check.noisy_targets.hint()` gives a hint (there are three), and
+# `check.noisy_targets.solution()` the solution. Nothing here blocks *Run all*. What you tried is kept in
+# `answers.json` beside the notebook: `check.report()` shows it, and `check.export("mine.csv")` writes it down.
+#
+# **Exercise 1.** Write `noisy_targets(clean, sigma, generator)`: input and target of Noise2Noise with unclipped
+# Gaussian noise, as a tuple.
 
 
 # %%
-def exchange(first, second, generator):
-    ...  # your code: draw one number a pixel, then use torch.where twice
+def noisy_targets(clean, sigma, generator):
+    ...  # your code
 
 
-attempt = exchange(test.first.float() / 255, test.second.float() / 255, torch.Generator().manual_seed(SEED))
-if attempt is None:
-    print("exercise 1: not attempted yet")
-else:
-    one, other = attempt
-    a, b = test.first.float() / 255, test.second.float() / 255
-    kept, swapped = one == a, one == b
-    share = float((~kept.all(1)).float().mean())
-    if not torch.allclose(one + other, a + b):
-        print("exercise 1: not yet: the two results together must hold the same pixels as the two copies")
-    elif not (kept.all(1) | swapped.all(1)).all():
-        print("exercise 1: not yet: some pixels mix the colours of both copies; draw one number a pixel, not one a colour")
-    elif not 0.2 < share < 0.6:
-        print(f"exercise 1: not yet: {share:.0%} of the pixels changed; about half of those that differ should")
-    else:
-        print("exercise 1: right")
+check.noisy_targets(noisy_targets)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `swap = torch.rand(len(first), 1, *first.shape[-2:], generator=generator) < 0.5`, then `return torch.where(swap,
-# second, first), torch.where(swap, first, second)`. The 1 in the shape makes the colours share a draw.
-# </details>
-#
-# **Exercise 2.** The loss against a noisy target is 0.0145, and the target's noise has the variance 0.0109. What
-# is the pooled PSNR of the network's output against the clean pictures, in dB?
+# **Exercise 2.** Write `best_constants(targets)`: the number with the least mean *squared* error to all targets,
+# and the one with the least mean *absolute* error, as a tuple.
+
+
+# %%
+def best_constants(targets):
+    ...  # your code
+
+
+check.best_constants(best_constants)
+
+# %% [markdown]
+# **Exercise 3.** The pixel exchange: write `exchange(first, second, swap)`, which exchanges the pixels of two
+# copies (N, 3, H, W) where the mask swap (N, 1, H, W) is true; return both.
+
+
+# %%
+def exchange(first, second, swap):
+    ...  # your code
+
+
+check.exchange(exchange)
+
+# %% [markdown]
+# **Exercise 4.** Write `masked_loss(output, target, known)`: the mean squared error over the known numbers of the
+# target (known is 1 there, and 0 where a number is missing).
+
+
+# %%
+def masked_loss(output, target, known):
+    ...  # your code
+
+
+check.masked_loss(masked_loss)
+
+# %% [markdown]
+# **Exercise 5.** The noise of section 3.3: write `point_sample(large, rows, columns)`, which takes from each 4 x
+# 4 cell of large (1, 3, 4h, 4w) the pixel at (rows, columns); both have the shape (h, w).
+
+
+# %%
+def point_sample(large, rows, columns):
+    ...  # your code
+
+
+check.point_sample(point_sample)
+
+# %% [markdown]
+# **Exercise 6.** The loss against noisy targets is 0.0145, and the target's noise has the variance 0.0109. Write
+# `psnr_from_noisy_loss(loss, variance)`: the pooled PSNR of the output against the *clean* pictures, in dB.
 
 
 # %%
 def psnr_from_noisy_loss(loss, variance):
-    ...  # your code: one line with np.log10
+    ...  # your code
 
 
-attempt = psnr_from_noisy_loss(0.0145, 0.0109)
-if attempt is None:
-    print("exercise 2: not attempted yet")
-else:
-    hint = f"not yet: you say {attempt:.2f} dB; subtract first, then take the logarithm"
-    print("exercise 2:", "right" if abs(attempt - 24.44) < 0.01 else hint)
+check.psnr_from_noisy_loss(psnr_from_noisy_loss)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return -10 * np.log10(loss - variance)`, about 24.4 dB: pooled. The paper's 25.32 is the mean of the images'
-# PSNRs, which is about 0.9 dB higher on these data.
-# </details>
-#
-# **Exercise 3** (a project). Beat `TinyDenoiser`. Change its widths within the limit, train it on `photo_pairs`
+# **Exercise 7** (a project). Beat `TinyDenoiser`. Change its widths within the limit, train it on `photo_pairs`
 # of more photos, and send your number in: `leader_board_score(your_network)`.
 #
 # ## What to remember

@@ -60,6 +60,7 @@ import numpy as np
 from IPython.display import Markdown
 
 from denoise_lib import load_pretrained, mnist, predict, smoothgrad
+from denoise_lib.checks import check
 from denoise_lib.claims import (
     BINS,
     GROUPS,
@@ -83,7 +84,6 @@ from denoise_lib.pairs import photo_pairs
 from denoise_lib.results import read_results, table
 from denoise_lib.saliency import (
     loss_gradient,
-    output_gradient,
     output_sum,
     self_influence,
     self_influence_with_error,
@@ -525,66 +525,61 @@ Markdown(table(["network", "own weight", "sum", "radius of 50 % of the weight, p
 #
 # ## 4.12 Exercises
 #
-# **Exercise 1.** Write SmoothGrad with a signed mean for one image, in about five lines. Sigma is a fraction of
-# the image's range. Draw `torch.randn(x.shape, generator=generator)` once for each sample.
+# Fill in the body and run the cell. The check runs your function on fresh random numbers and says whether it is
+# right, or *which* mistake it makes. `check.smoothgrad_of.hint()` gives a hint (there are three), and
+# `check.smoothgrad_of.solution()` the solution. Nothing here blocks *Run all*. What you tried is kept in
+# `answers.json` beside the notebook: `check.report()` shows it, and `check.export("mine.csv")` writes it down.
+#
+# **Exercise 1.** Write `smoothgrad_of(score, x, noise, level)`: the mean gradient of score(x + sigma * sample)
+# over the samples in noise, where sigma is level times the range of x.
 
 
 # %%
-def my_smoothgrad(score, x, n_samples, noise_level, generator):
-    ...  # your code: a loop over the samples, torch.autograd.grad, a mean
+def smoothgrad_of(score, x, noise, level):
+    ...  # your code
 
 
-settings = (8, 0.15, torch.Generator().manual_seed(SEED))
-attempt = my_smoothgrad(output_sum(tnet), noisy[:1], *settings)
-if attempt is None:
-    print("exercise 1: not attempted yet")
-else:
-    generator = torch.Generator().manual_seed(SEED)
-    wanted = smoothgrad(output_sum(tnet), noisy[:1], n_samples=8, noise_level=0.15, generator=generator)
-    generator = torch.Generator().manual_seed(SEED)
-    sizes = smoothgrad(output_sum(tnet), noisy[:1], n_samples=8, noise_level=0.15, reduce="abs", generator=generator)
-    if torch.allclose(attempt, wanted, atol=1e-4):
-        print("exercise 1: right")
-    elif torch.allclose(attempt.abs(), sizes, atol=1e-4):
-        print("exercise 1: not yet: you average the sizes of the gradients; average the gradients themselves")
-    else:
-        gap = float((attempt - wanted).abs().mean())
-        print(f"exercise 1: not yet: off by {gap:.3f} on average; is sigma a fraction of x.max() - x.min(), and is it a mean?")
+check.smoothgrad_of(smoothgrad_of)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `sigma = noise_level * (x.max() - x.min())`; then, for each sample, `copy = (x + sigma * torch.randn(x.shape,
-# generator=generator)).requires_grad_()` and `total += torch.autograd.grad(score(copy).sum(), copy)[0]`; return
-# `total / n_samples`.
-# </details>
-#
-# **Exercise 2.** A denoiser that returns the mean of each 3 x 3 block of pixels: what is its self-influence, at a
-# pixel in the middle of a photo? And what does d sum f/dX come to there?
+# **Exercise 2.** Write `error_gradient(model, x, clean)`: the gradient, by x, of the sum of squared errors of
+# model(x) to clean.
 
 
 # %%
-def box_filter_answers():
-    ...  # your code: return the two numbers
+def error_gradient(model, x, clean):
+    ...  # your code
 
 
-attempt = box_filter_answers()
-if attempt is None:
-    print("exercise 2: not attempted yet")
-else:
-    box = torch.nn.AvgPool2d(3, stride=1, padding=1)
-    wanted = (self_influence(box, noisy[:1])[0, 0, 16, 16].item(), output_gradient(box, noisy[:1])[0, 0, 16, 16].item())
-    right = [abs(mine - true) < 0.01 for mine, true in zip(attempt, wanted, strict=True)]
-    print("exercise 2:", "right" if all(right) else f"not yet: self-influence {'right' if right[0] else 'wrong'}, "
-          f"sum {'right' if right[1] else 'wrong'}; draw the kernel, and count who looks at the pixel")
+check.error_gradient(error_gradient)
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# `return 1 / 9, 1.0`: each output takes one ninth of its own pixel, and nine outputs take one ninth each.
-# </details>
-#
-# **Exercise 3** (a project). Take a claim from a paper of your choice that is read off a saliency map. Say which
+# **Exercise 3.** Write `kernel_at(model, x, row, column)`: the filter that a denoiser applies at one pixel of a
+# gray image (1, 1, H, W).
+
+
+# %%
+def kernel_at(model, x, row, column):
+    ...  # your code
+
+
+check.kernel_at(kernel_at)
+
+# %% [markdown]
+# **Exercise 4.** Write `own_influence(model, x, row, column)`: how much the output at a pixel follows the input
+# at that pixel, one number. Predict it first for a denoiser that returns the mean of each 3 x 3 block, and what
+# the sum of all outputs does there.
+
+
+# %%
+def own_influence(model, x, row, column):
+    ...  # your code
+
+
+check.own_influence(own_influence)
+
+# %% [markdown]
+# **Exercise 5** (a project). Take a claim from a paper of your choice that is read off a saliency map. Say which
 # row, column or diagonal of which Jacobian would show it, and test it on a network that does nothing.
 #
 # ## What to remember
