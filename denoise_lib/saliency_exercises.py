@@ -86,7 +86,7 @@ SALIENCY_EXERCISES = (
         (
             Mistake(
                 "mean of sizes",
-                "you average the sizes of the gradients, |g|; average the gradients.",
+                "you average the sizes of the gradients, and so add up what cancels; average the gradients.",
                 lambda score, x, noise, level: _smoothed(score, x, noise, level * _range(x), lambda g: g.abs().mean(0)),
             ),
             Mistake(

@@ -175,6 +175,24 @@ def test_readme_photo_table_is_rendered_from_the_results(readme):
     assert (ROOT / "results" / "tnet.md").read_text(encoding="utf-8") == photo_results.photo_table(content)
 
 
+def test_readme_claims_are_rendered_from_the_results(readme):
+    from denoise_lib import saliency_experiments
+
+    content = json.loads((ROOT / "results" / "smoothgrad.json").read_text(encoding="utf-8"))
+    (stands,) = re.findall(r"<!-- smoothgrad -->\n(.*?)\n<!-- /smoothgrad -->", readme, re.DOTALL)
+    assert stands.strip() == saliency_experiments.readme_claims_table(content).strip()
+    assert (ROOT / "results" / "smoothgrad.md").read_text(encoding="utf-8") == saliency_experiments.claims_table(content)
+    assert f"Counted over {content['settings']['pairs']} pairs" in readme
+
+
+def test_the_guide_lists_every_mistake_that_the_checks_know():
+    from tools.readme import mistakes_table
+
+    guide = (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
+    (stands,) = re.findall(r"<!-- mistakes -->\n(.*?)\n<!-- /mistakes -->", guide, re.DOTALL)
+    assert stands == mistakes_table()
+
+
 def test_readme_badges_open_the_notebooks(readme):
     badges = COLAB_LINK.findall(readme)
     assert {repository for repository, _, _ in badges} == {REPOSITORY.removeprefix("https://github.com/")}

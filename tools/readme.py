@@ -1,4 +1,4 @@
-"""Render what the README shows from results and weights: `python -m tools.readme` writes its tables and its pictures."""
+"""Render what README and guide show from results, weights and exercises: `python -m tools.readme`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from denoise_lib.checks import EXERCISES
 from denoise_lib.figures import panel, png, tile
 from denoise_lib.photo_results import readme_photo_table
 from denoise_lib.renders import example_digits, models_for, noisy_copy
@@ -20,6 +21,25 @@ TABLES = {
     "tnet": ("tnet", readme_photo_table),
     "smoothgrad": ("smoothgrad", readme_claims_table),
 }
+
+
+def mistakes_table() -> str:
+    """All wrong answers that the checks know, by exercise."""
+    rows = [
+        [f"`{exercise.name}`" if index == 0 else "", mistake.name, mistake.says]
+        for exercise in EXERCISES.values()
+        for index, mistake in enumerate(exercise.mistakes)
+    ]
+    return "| exercise | mistake | what the check says |\n|---|---|---|\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def fill(text: str, marker: str, content: str) -> str:
+    """Put content between a file's markers <!-- marker --> and <!-- /marker -->."""
+    begin, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"the markers <!-- {marker} --> and <!-- /{marker} --> must be there once.")
+    before, rest = text.split(begin)
+    return before + begin + content.rstrip("\n") + "\n" + end + rest.split(end)[1]
 
 
 def picture() -> bytes:
@@ -56,17 +76,18 @@ def animation(path: Path, count: int = 8, steps: int = 13) -> None:
 
 
 def main() -> int:
-    """Write the pictures into results/, and the tables between the README's markers; returns the exit status."""
-    readme = Path("README.md")
-    text = readme.read_text(encoding="utf-8")
-    for marker, (name, render) in TABLES.items():
-        begin, end = f"<!-- {marker} -->\n", f"\n<!-- /{marker} -->"
-        if text.count(begin) != 1 or text.count(end) != 1:
-            print(f"error: README.md needs the markers <!-- {marker} --> and <!-- /{marker} --> once.", file=sys.stderr)
+    """Write the pictures into results/, and the tables between the markers of README and guide; returns the exit status."""
+    tables = {marker: render(read_results(Path(f"results/{name}.json"))) for marker, (name, render) in TABLES.items()}
+    for name, contents in {"README.md": tables, "INSTRUCTORS.md": {"mistakes": mistakes_table()}}.items():
+        path = Path(name)
+        text = path.read_text(encoding="utf-8")
+        try:
+            for marker, content in contents.items():
+                text = fill(text, marker, content)
+        except ValueError as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
             return 1
-        before, rest = text.split(begin)
-        text = before + begin + render(read_results(Path(f"results/{name}.json"))) + end + rest.split(end)[1]
-    readme.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     Path("results/denoising.png").write_bytes(picture())
     animation(Path("results/slider.gif"))
     return 0

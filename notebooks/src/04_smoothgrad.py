@@ -228,8 +228,9 @@ picture(
 # %% [markdown]
 # The paper reads three claims off its version of this picture. Write down for each whether you believe it:
 #
-# 1. dL/dX is large at noisy pixels: the network "sees" the noise. 2. df/dX is small there: the network relies
-# less on noisy pixels. 3. A pixel matters less to the output the further it is off.
+# - **Claim 1**: dL/dX is large at noisy pixels; the network "sees" the noise.
+# - **Claim 2**: df/dX is small there; the network relies less on noisy pixels.
+# - **Claim 3**: a pixel matters less to the output the further it is off.
 #
 # ## 4.4 Claim 1: dL/dX is large at noisy pixels
 #

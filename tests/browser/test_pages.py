@@ -44,7 +44,8 @@ def test_a_page_slides_without_kernel_and_network(name: str, build: Path, browse
         page.keyboard.press("ArrowLeft")
         assert image.get_attribute("src") == start
         if menu := box.locator("select").all():
-            menu[0].select_option(index=1)
+            chosen = menu[0].evaluate("(select) => select.selectedIndex")
+            menu[0].select_option(index=0 if chosen else 1)
             assert image.get_attribute("src") != start
         box.screenshot(path=SCREENSHOTS / f"page-{name}-{index + 1}.png")
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 391, "a phone would have to scroll sideways"
