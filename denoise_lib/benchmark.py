@@ -74,7 +74,7 @@ def benchmark_saliency(repeats: int = 9) -> list[Row]:
             return attributed
 
         contestants["captum, as it comes (all samples at once)"] = lambda: captum(None)
-        contestants["captum, 4 samples at once (its best)"] = lambda: captum(4)
+        contestants["captum, 4 samples at once"] = lambda: captum(4)
         generator = torch.Generator().manual_seed(0)
         noise = torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in range(IMAGES * SAMPLES)]) * NOISE_LEVEL
         with patch.object(torch, "normal", lambda mean, std: noise):

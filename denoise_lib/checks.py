@@ -42,7 +42,11 @@ class Checker:
 
     def __call__(self, function: Callable[..., Any], seed: int | None = None) -> None:
         """Print what the function does; seed: of the arguments, new ones each time by default."""
-        outcome = judge(self.exercise, function, seed)
+        try:
+            outcome = judge(self.exercise, function, seed)
+        except TypeError as error:  # what was given is no function
+            print(error)
+            return
         print(f"{self.exercise.name}: {outcome.sentence}")
         if outcome.status != NOT_ATTEMPTED:
             self._answers.record(outcome)
@@ -70,29 +74,34 @@ class Answers:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._entries: dict[str, dict[str, Any]] | None = None
+        self._unwritten: dict[str, dict[str, Any]] = {}
 
     @property
     def path(self) -> Path:
         """The file."""
-        return self._path or Path(os.environ.get("DENOISE_ANSWERS", "answers.json"))
+        return self._path or Path(os.environ.get("DENOISE_ANSWERS") or "answers.json")
 
     @property
     def entries(self) -> dict[str, dict[str, Any]]:
-        """All entries by the exercises' names; a file that is damaged or missing counts as empty."""
-        if self._entries is None:
-            try:
-                found = json.loads(self.path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                found = {}
-            self._entries = found if isinstance(found, dict) else {}
-        return self._entries
+        """All entries by the exercises' names: the file's, and what could not be written; a damaged file counts as empty.
+
+        The file is read each time, because the notebooks of one folder share it.
+        """
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            found = {}
+        return {**self._unwritten, **(found if isinstance(found, dict) else {})}
 
     def of(self, name: str) -> dict[str, Any]:
-        """One exercise's entry."""
+        """One exercise's entry; what has another type than it should counts as missing."""
         empty = {"status": NOT_ATTEMPTED, "mistake": None, "attempts": 0, "hints": 0, "solution_seen": False}
         entry = self.entries.get(name)
-        return {**empty, **entry} if isinstance(entry, dict) else empty
+        known = entry if isinstance(entry, dict) else {}
+        return {
+            key: known[key] if key in known and (type(known[key]) is type(value) or key == "mistake") else value
+            for key, value in empty.items()
+        }
 
     def record(self, outcome: Outcome) -> None:
         """Keep an attempt."""
@@ -101,11 +110,12 @@ class Answers:
 
     def update(self, name: str, **changes: Any) -> None:
         """Change an entry, and write the file."""
-        self.entries[name] = {**self.of(name), **changes}
+        entry = {**self.of(name), **changes}
         try:
-            write_json(self.path, self.entries)
-        except OSError as error:
-            print(f"(your answers are not kept: {self.path} cannot be written, {error.strerror})")
+            write_json(self.path, {**self.entries, name: entry})
+        except (OSError, ValueError) as error:
+            self._unwritten[name] = entry
+            print(f"(your answers are not kept: {self.path} cannot be written, {getattr(error, 'strerror', None) or error})")
 
 
 class Checks:
@@ -116,10 +126,11 @@ class Checks:
         self._checkers = {exercise.name: Checker(exercise, self._answers) for exercise in exercises}
 
     def __getattr__(self, name: str) -> Checker:
+        checkers: dict[str, Checker] = self.__dict__.get("_checkers", {})
         try:
-            return self.__dict__["_checkers"][name]  # type: ignore[no-any-return]
+            return checkers[name]
         except KeyError:
-            raise AttributeError(f"there is no exercise {name!r}; there are {', '.join(self._checkers)}.") from None
+            raise AttributeError(f"there is no exercise {name!r}; there are {', '.join(checkers)}.") from None
 
     def __dir__(self) -> list[str]:
         return [*self._checkers, "report", "export"]

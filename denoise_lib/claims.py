@@ -1,7 +1,8 @@
 """Claims about what a denoiser looks at, as numbers: a mean over the pixels of a kind, image by image.
 
-The second paper shows two saliency maps of one photo, and reads three claims off them. A claim holds where the difference
-over many images is large beside its standard error, and where a network that cannot denoise does not show it too.
+The second paper shows two saliency maps of one photo, and reads claims off them. A difference counts where it is large beside
+its standard error *and* large enough to matter; it says something about denoising only where a network that cannot denoise
+does not show it too.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ def compare_groups(maps: Tensor, groups: dict[str, Tensor]) -> dict[str, Any]:
         groups: as `pixel_groups` returns them.
 
     Returns:
-        A `summary` for each group and for "difference", and "share_higher": of the images in which noisy pixels have more.
+        A `summary` for each group and for "difference", and "share_higher": of the images in which noisy pixels have more (a
+        tie does not count).
     """
     if not isinstance(groups, dict) or set(groups) != set(GROUPS):
         raise ValueError(f"groups must hold a mask for each of {', '.join(GROUPS)}; take pixel_groups(noisy, clean).")
@@ -156,7 +158,9 @@ def intervene(
 ) -> Tensor:
     """Self-influence of one pixel of each image after it was *set* to its clean value plus a shift; nothing else changes.
 
-    Pixels that deviate lie at edges, and a filter at an edge is another one anyway. Setting the value separates the two.
+    Pixels that deviate lie at edges, and a filter at an edge is another one anyway. Setting the value separates the two. No
+    pixel of a photo lies outside of [0, 1], so a shift that would lead there gives NaN; large shifts are therefore seen at
+    other pixels than small ones.
 
     Args:
         model: a denoiser.
@@ -166,7 +170,7 @@ def intervene(
         seed: of the pixels.
 
     Returns:
-        (N, len(shifts)).
+        (N, len(shifts)), NaN where a moved value would leave [0, 1].
     """
     check_pair(noisy, clean)
     for shift in check_list(shifts, "shifts", [-0.1, 0.0, 0.1]):
@@ -192,7 +196,9 @@ def intervene(
         for shift in shifts:
             x = torch.where(mask > 0, clean + shift, noisy)
             gradient = smoothgrad(watched, x, context=mask, n_samples=1, noise_level=0.0)
-            results.append((gradient * mask).sum((1, 2, 3)) / moved)
+            outside = ((x < 0) | (x > 1)) & (mask > 0)
+            influence = (gradient * mask).sum((1, 2, 3)) / moved
+            results.append(influence.masked_fill(outside.flatten(1).any(1), math.nan))
     return torch.stack(results, dim=1)
 
 

@@ -7,16 +7,18 @@ tested, since each wrong answer is a function itself.
 
 from __future__ import annotations
 
+import dis
 import inspect
 import random
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .validation import check_count
 
@@ -93,6 +95,11 @@ def judge(exercise: Exercise, function: Callable[..., Any], seed: int | None = N
     """
     if not callable(function):
         raise TypeError(f"{exercise.name} checks a function, but got a {type(function).__name__}; pass its name without ().")
+    with _torch_as_usual():
+        return _judge(exercise, function, seed)
+
+
+def _judge(exercise: Exercise, function: Callable[..., Any], seed: int | None) -> Outcome:
     first = random.SystemRandom().randrange(2**31) if seed is None else check_count(seed, "seed", 0, example=0)
     seeds = range(first, first + exercise.cases)
     mine = [_run(exercise, function, case) for case in seeds]
@@ -121,6 +128,32 @@ def judge(exercise: Exercise, function: Callable[..., Any], seed: int | None = N
     return _wrong(exercise, name, f"{slip} {evidence}")
 
 
+@contextmanager
+def _torch_as_usual() -> Iterator[None]:
+    """Torch's global settings as they are by default; afterwards, and whatever a student's function sets, as they were."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    state = torch.random.get_rng_state()
+    torch.set_default_dtype(torch.float32)
+    if device.type != "cpu":
+        torch.set_default_device("cpu")
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.random.set_rng_state(state)
+
+
+def _is_stub(function: Callable[..., Any]) -> bool:
+    """Whether the function's body is empty: `...`, `pass` or a comment."""
+    code = getattr(function, "__code__", None)
+    return code is not None and len(list(dis.get_instructions(code))) <= 4
+
+
 def _wrong(exercise: Exercise, name: str, sentence: str) -> Outcome:
     return Outcome(exercise.name, WRONG, name, f"not yet: {sentence}")
 
@@ -128,17 +161,17 @@ def _wrong(exercise: Exercise, name: str, sentence: str) -> Outcome:
 def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> _Run:
     """One call on the arguments of one seed; these are made anew for each call, so that no call sees another's changes."""
     arguments = exercise.arguments(torch.Generator().manual_seed(seed))
-    state = torch.random.get_rng_state()
     try:
-        output = function(*arguments)
-    except NotImplementedError:
-        return _Run(attempted=False, raised="NotImplementedError")
-    except (Exception, SystemExit) as error:  # exit() in a cell would end the kernel
-        return _Run(raised=f"{type(error).__name__}: {' '.join(str(error).split())[:160]}")
-    finally:
-        torch.random.set_rng_state(state)
+        with _torch_as_usual():
+            output = function(*arguments)
+    except KeyboardInterrupt:  # the stop button
+        raise
+    except BaseException as error:  # also exit(), which would end the kernel
+        if isinstance(error, NotImplementedError) and not error.args:  # torch raises it with a text
+            return _Run(attempted=False, raised="NotImplementedError")
+        return _Run(raised=_words(error))
     if output is None or output is Ellipsis:
-        return _Run(attempted=False, raised="nothing")
+        return _Run(attempted=not _is_stub(function), raised="nothing")
     try:
         observed = exercise.observe(arguments, output)
     except Exception:  # the output is of a kind that cannot even be looked at
@@ -146,6 +179,14 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> _Run:
     before = exercise.arguments(torch.Generator().manual_seed(seed))
     changed = any(isinstance(old, Tensor) and not torch.equal(old, new) for old, new in zip(before, arguments, strict=True))
     return _Run(output, observed, changed=changed)
+
+
+def _words(error: BaseException) -> str:
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
 
 
 def _alike(one: _Run, other: _Run, tolerance: float) -> bool:
@@ -162,29 +203,41 @@ def _alike(one: _Run, other: _Run, tolerance: float) -> bool:
 
 def _numbers(value: Any) -> list[Tensor] | None:
     """A number, tensor, array or (nested) sequence of them as float64 tensors; None for anything else."""
+    try:
+        return _flat(value)
+    except Exception:  # arrays of objects, sparse tensors, lists that contain themselves, whole numbers beyond 64 bits
+        return None
+
+
+def _flat(value: Any) -> list[Tensor] | None:
+    if isinstance(value, np.ndarray | np.generic):
+        value = torch.as_tensor(value)
     if isinstance(value, Tensor):
-        return [value.detach().cpu().double()]
-    if isinstance(value, bool | int | float | np.ndarray | np.generic):
-        return [torch.as_tensor(value).double()]
-    if isinstance(value, tuple | list):
-        parts = [_numbers(part) for part in value]
+        plain = value.layout == torch.strided and not (value.is_complex() or value.is_quantized or value.is_nested)
+        return [value.detach().cpu().double()] if plain else None
+    if isinstance(value, bool | int | float):
+        return [torch.tensor(float(value), dtype=torch.float64)]
+    if isinstance(value, tuple | list) and len(value) <= 1000:
+        parts = [_flat(part) for part in value]
         return None if any(part is None for part in parts) else [number for part in parts for number in part or []]
     return None
 
 
 def _kind_of_number(got: Any, wanted: Any) -> str | None:
     """What is wrong with the type of a result whose values are right."""
-    if isinstance(wanted, Tensor) and not isinstance(got, Tensor):
+    if not isinstance(wanted, Tensor) or wanted.dim() == 0:
+        return None  # one number is one number, be it a tensor or a float
+    if not isinstance(got, Tensor):
         return f"the values are right, but your function returns a {type(got).__name__}, and a tensor is asked for."
-    if isinstance(wanted, Tensor) and got.dtype != wanted.dtype:
+    if got.dtype != wanted.dtype:
         return f"the values are right, but their type is {got.dtype}, and {wanted.dtype} is asked for."
     return None
 
 
 def _in_general(mine: _Run, wanted: _Run) -> tuple[str, str]:
     """Name and sentence for a mistake that is not in the bank."""
-    if not mine.attempted:
-        return "returns nothing", "for some input your function returns nothing; every path needs a return."
+    if mine.raised == "nothing":
+        return "returns nothing", "your function returns nothing (None), at least for some input; every path needs a return."
     if mine.raised is not None:
         return "raises", f"your function raises {mine.raised}."
     got, asked = _numbers(mine.observed), _numbers(wanted.observed)
@@ -210,14 +263,15 @@ def _evidence(exercise: Exercise, seed: int, mine: _Run, wanted: _Run) -> str:
 
 def _short(value: Any) -> str:
     """A value in a few words."""
-    if isinstance(value, Tensor) and value.dim():
-        values = value.detach().double()
-        low, high = float(values.min()), float(values.max())
-        return f"tensor {tuple(value.shape)} with mean {float(values.mean()):.4g} in [{low:.3g}, {high:.3g}]"
+    numbers = _numbers(value)
     if isinstance(value, tuple | list):
-        return f"({', '.join(_short(part) for part in value)})"
-    if isinstance(value, Tensor | float | np.floating):
-        return f"{float(value):.4g}"
-    if isinstance(value, nn.Module | torch.optim.Optimizer | torch.Generator):
-        return f"a {type(value).__name__}"
-    return repr(value) if len(repr(value)) < 40 else f"a {type(value).__name__}"
+        short = len(value) <= 4 and numbers is not None and len(numbers) <= 4
+        return f"({', '.join(_short(part) for part in value)})" if short else f"a {type(value).__name__} of {len(value)}"
+    if numbers is None:
+        return repr(value) if isinstance(value, str) and len(value) < 40 else f"a {type(value).__name__}"
+    if numbers[0].dim() == 0:
+        return f"{numbers[0].item():.6g}"
+    if numbers[0].numel() == 0:
+        return f"an empty tensor {tuple(numbers[0].shape)}"
+    low, high = numbers[0].min().item(), numbers[0].max().item()
+    return f"tensor {tuple(numbers[0].shape)} with mean {numbers[0].mean().item():.4g} in [{low:.3g}, {high:.3g}]"

@@ -135,7 +135,7 @@ def mean_distance(kernels: Tensor) -> Tensor:
 
 
 def gaussian_like(kernels: Tensor) -> Tensor:
-    """For each kernel the Gaussian of the same mean distance: as wide, and blind to content; (P, K, K), sums of 1.
+    """For each kernel the Gaussian of the same mean distance, which is blind to content; (P, K, K), sums of 1.
 
     A kernel that is wider than them all, such as a ring, gets the widest: sigma 8, almost flat in a window of 9 x 9.
     """
@@ -155,7 +155,8 @@ def unlikeness(kernels: Tensor, patches: Tensor) -> Tensor:
         patches: clean gray levels in the same windows, (P, K, K).
 
     Returns:
-        (P,). A kernel that stays on its own side of an edge has less than a Gaussian that is as wide.
+        (P,). A kernel that leans to its own side of an edge has less than a Gaussian of the same mean distance. So has any
+        kernel with a sharper peak and longer tails: compare with the same network's kernels of another image, too.
     """
     _check_kernels(kernels)
     check_images(patches, "patches", value_range=None, dims=3)
@@ -204,9 +205,10 @@ def kernel_facts(
         seed: of the pixels that are drawn.
 
     Returns:
-        For each kind: "sum" of the weights, "own" weight of the pixel, "unlikeness" and that of the "gaussian",
-        "elongation"; (N,) each. A kernel that is zero in its window, as in a black region, has no shape and does not count
-        in the last three; they are NaN for an image that has no other kernels.
+        For each kind: "sum" of the weights over the whole image, "own" weight of the pixel, and in its window of 9 x 9
+        "unlikeness", that of the "gaussian", that of the kernels of the "other" image before it in the batch (the network's own
+        shape, without this image's content), and "elongation"; (N,) each. A kernel that is zero in its window, as in a black
+        region, has no shape and does not count in the last four; they are NaN for an image that has no other kernels.
     """
     check_pair(noisy, clean)
     check_list(kinds, "kinds", ["edge", "flat"])
@@ -220,6 +222,7 @@ def kernel_facts(
     steepness, angle = edges(clean)
     generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
     facts: dict[str, dict[str, list[Tensor]]] = {check_choice(kind, "kinds", ("edge", "flat")): {} for kind in kinds}
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {kind: [] for kind in facts}
     for index in range(len(noisy)):
         for kind in facts:
             places = _places(steepness[index], kind, pixels, share, generator)
@@ -228,6 +231,7 @@ def kernel_facts(
             patches = windows(clean[index].mean(0).cpu().expand(len(places), -1, -1), places)
             slopes = torch.stack([angle[index, row, column] for row, column in places])
             active = kernels.flatten(1).any(1)  # a network may give a black region no weight at all
+            seen[kind].append((kernels[active], patches[active]))
             values = {
                 "sum": rows.sum((1, 2)),
                 "own": kernels[:, MARGIN, MARGIN],
@@ -235,6 +239,8 @@ def kernel_facts(
             }
             for name, value in values.items():
                 facts[kind].setdefault(name, []).append(value.double().nanmean())
+    for kind, pairs in seen.items():
+        facts[kind]["other"] = [_borrowed(pairs[index - 1][0], pairs[index][1]) for index in range(len(pairs))]
     return {kind: {name: torch.stack(values) for name, values in found.items()} for kind, found in facts.items()}
 
 
@@ -254,6 +260,12 @@ def _shape_facts(kernels: Tensor, patches: Tensor, slopes: Tensor) -> dict[str, 
         "gaussian": unlikeness(gaussian_like(kernels), patches),
         "elongation": elongation(kernels, slopes),
     }
+
+
+def _borrowed(kernels: Tensor, patches: Tensor) -> Tensor:
+    """Mean unlikeness where the kernels of one image are laid on the patches of another; NaN where there are none."""
+    count = min(len(kernels), len(patches))
+    return unlikeness(kernels[:count], patches[:count]).mean() if count else torch.tensor(torch.nan, dtype=torch.float64)
 
 
 def _places(steepness: Tensor, kind: str, count: int, share: float, generator: torch.Generator) -> list[tuple[int, int]]:

@@ -89,12 +89,15 @@ def _training_arguments(generator: Generator) -> tuple[Any, ...]:
 
 
 def _as_float(value: Any) -> float:
+    if isinstance(value, str):
+        raise TypeError
     return float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def _after_training(arguments: tuple[Any, ...], output: Any) -> list[Any]:
     return [
         _as_float(output),
+        float(isinstance(output, Tensor) and output.requires_grad),
         *(weight.detach().clone() for weight in arguments[0].parameters()),
     ]
 
@@ -103,13 +106,13 @@ def _test_arguments(generator: Generator) -> tuple[Any, ...]:
     model = _seeded(
         generator, lambda: nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Conv2d(3, 1, 3, padding=1))
     )
+    model.register_forward_hook(lambda m, given, output: setattr(m, "kept", float(output.requires_grad)))
     return model.train(), torch.rand(4, 1, 6, 5, generator=generator), torch.rand(4, 1, 6, 5, generator=generator)
 
 
 def _after_test(arguments: tuple[Any, ...], output: Any) -> list[Any]:
     model = arguments[0]
-    keeps_graph = float(isinstance(output, Tensor) and output.requires_grad)
-    return [_as_float(output), keeps_graph, model[1].running_mean.clone()]
+    return [_as_float(output), getattr(model, "kept", 0.0), model[1].running_mean.clone()]
 
 
 def _in_mode(model: nn.Module, noisy: Tensor, clean: Tensor, training: bool, how: str = "mean") -> float:
@@ -127,7 +130,7 @@ def _with_graph(model: nn.Module, noisy: Tensor, clean: Tensor) -> Tensor:
 
 def _features(generator: Generator) -> tuple[Any, ...]:
     conv = _seeded(generator, lambda: nn.Conv2d(3, 5, 3, padding=1).requires_grad_(False))
-    return torch.rand(2, 3, 8, 6, generator=generator), conv
+    return torch.randn(2, 3, 8, 6, generator=generator), conv
 
 
 def _two_levels(generator: Generator) -> tuple[Any, ...]:
@@ -271,7 +274,9 @@ NETWORK_EXERCISES = (
             ),
             Mistake("steps before backward", "you call optimizer.step() before loss.backward().", _step_first),
             Mistake(
-                "the weights do not move", "the weights do not move: loss.backward() or optimizer.step() is missing.", _no_step
+                "the weights do not move",
+                "the weights do not move: loss.backward() or optimizer.step() is missing, or stands in the wrong place.",
+                _no_step,
             ),
             Mistake(
                 "learns the noisy image",
@@ -302,7 +307,7 @@ NETWORK_EXERCISES = (
         (
             "Four calls: clear, compute, back, step.",
             "The old gradients have to go before backward() adds new ones.",
-            "optimizer.zero_grad(); loss = ...; loss.backward(); optimizer.step(); return float(loss)",
+            "optimizer.zero_grad(); loss = ...; loss.backward(); optimizer.step(); return loss.item()",
         ),
         observe=_after_training,
         pure=False,

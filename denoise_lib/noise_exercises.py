@@ -67,21 +67,21 @@ def _scaled(image: Tensor, mu: float, generator: Generator, power: float, dim: f
 
 
 def _pair_facts(arguments: tuple[Any, ...], output: Any) -> Tensor:
-    """Mean, deviation and correlation of the noise of both copies, and whether the generator was used."""
+    """Of both copies: mean and deviation of the noise, the share below 0; their correlation; was the generator used?"""
     image, mu, generator = arguments
-    noises = [copy - (1 - mu) * image for copy in output]
-    flat = torch.stack([noise.flatten() for noise in noises])
+    copies = [torch.as_tensor(copy) for copy in output]
+    flat = torch.stack([(copy - (1 - mu) * image).flatten() for copy in copies])
+    below = torch.stack([(copy < 0).float().mean() for copy in copies])
+    untouched = torch.equal(generator.get_state(), Generator().manual_seed(generator.initial_seed()).get_state())
+    used = float(not untouched and generator.initial_seed() > 2**31)  # a seed of one's own is smaller
     correlation = torch.corrcoef(flat)[0, 1].nan_to_num(1.0)
-    fresh = torch.tensor(
-        float(not torch.equal(generator.get_state(), Generator().manual_seed(generator.initial_seed()).get_state()))
-    )
-    return torch.stack([*flat.mean(1), *flat.std(1), correlation, fresh])
+    return torch.stack([*flat.mean(1), *flat.std(1), *below, correlation, torch.tensor(used)])
 
 
 def _gray_and_mu(generator: Generator) -> tuple[Any, ...]:
     mu = 0.15 + 0.1 * float(torch.rand((), generator=generator))
-    source = Generator().manual_seed(int(torch.randint(2**31, (), generator=generator)))
-    return torch.full((1, 1, 200, 200), 0.6), mu, source
+    source = Generator().manual_seed(2**31 + 1 + int(torch.randint(2**31, (), generator=generator)))
+    return torch.tensor([0.05, 0.95]).repeat_interleave(200).expand(1, 1, 400, 400).clone(), mu, source
 
 
 NOISE_EXERCISES = (
@@ -179,6 +179,16 @@ NOISE_EXERCISES = (
         _gray_and_mu,
         two_copies,
         (
+            Mistake(
+                "ignores the generator",
+                "your noise does not come from the given generator; pass generator=generator to torch.randn.",
+                lambda image, mu, generator: two_copies(image, mu, Generator().manual_seed(7)),
+            ),
+            Mistake(
+                "clips",
+                "you clip; these copies are not clipped.",
+                lambda image, mu, generator: tuple(copy.clamp(0, 1) for copy in two_copies(image, mu, generator)),
+            ),
             Mistake("one noise for both", "both copies have the same noise; draw it twice.", _same_noise),
             Mistake(
                 "a new seed for each copy",
@@ -210,7 +220,7 @@ NOISE_EXERCISES = (
     Exercise(
         "to_float",
         "Write to_float(image): a uint8 image in 0..255 as float32 in [0, 1].",
-        lambda generator: (torch.randint(0, 256, (2, 1, 6, 5), generator=generator).to(torch.uint8),),
+        lambda generator: (torch.randint(20, 230, (2, 1, 6, 5), generator=generator).to(torch.uint8),),
         to_float,
         (
             Mistake("scale of 255", "your values still go up to 255; divide by 255.", lambda image: image.float()),
@@ -223,7 +233,7 @@ NOISE_EXERCISES = (
             Mistake(
                 "stretches each image",
                 "you stretch the values to the image's own range; black and white must stay what they are.",
-                lambda image: (image.float() - image.min()) / (image.max() - image.min()) * 0.999,
+                lambda image: (image.float() - image.min()) / (image.max() - image.min()),
             ),
             Mistake(
                 "scale of [-1, 1]",
@@ -242,7 +252,7 @@ NOISE_EXERCISES = (
         "mean_psnr",
         "Write mean_psnr(noisy, clean): the mean over the images (N, C, H, W) of each image's PSNR in dB; values lie "
         "in [0, 1].",
-        lambda generator: (_images(generator), _images(generator)),
+        lambda generator: (_images(generator, channels=3), _images(generator, channels=3)),
         mean_psnr,
         (
             Mistake(

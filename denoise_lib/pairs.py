@@ -93,6 +93,14 @@ def photo_pairs(
     return pairs
 
 
+def distinct_photos(split: str, source: str | os.PathLike[str], count: int, first: int, *, seed: int = 0) -> int:
+    """How many photos the first pairs of `photo_pairs` are crops of: crops of one photo are alike, and no independent draws."""
+    files = len(photo_files(split, source))
+    crops = -(-check_count(count, "count", example=1000) // files)
+    order = torch.randperm(files * crops, generator=torch.Generator().manual_seed(seed))[:count]
+    return len((order[: check_count(first, "first", example=240)] // crops).unique())
+
+
 def _key(files: list[Traversable], *settings: int) -> str:
     """A name for the result: it changes with any byte of the photos, and with any setting."""
     digest = hashlib.sha256(repr(settings).encode())

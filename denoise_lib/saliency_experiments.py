@@ -34,7 +34,7 @@ from .kernels import effective_receptive_field, kernel_facts, kernel_windows, ra
 from .metrics import psnr
 from .models import TNet
 from .noise import MODERATE, add_noise
-from .pairs import TEST_PAIRS, photo_pairs
+from .pairs import TEST_PAIRS, distinct_photos, photo_pairs
 from .results import machine, read_results, table, write_json
 from .saliency import self_influence, smoothgrad
 from .training import predict
@@ -164,7 +164,7 @@ def reproduce(
         raise ValueError(
             f"output must be a file name that ends in .json, but is {str(output)!r}; for example results/mine.json."
         )
-    content = {
+    content: dict[str, Any] = {
         "about": "What the second paper says of its Figure 3: means over images, with standard errors.",
         "command": "python -m denoise_lib reproduce smoothgrad --photos ...",
         "settings": {"photos": pairs.fingerprint(), "cell": cell, "pairs": count, "samples": n_samples},
@@ -186,6 +186,7 @@ def reproduce(
     }
     for name in parts or [part for part in PARTS if part not in content]:
         content[name] = measures[name]()
+        content["distinct_photos"] = distinct_photos("test", source, TEST_PAIRS, count)
         content["machine"] = machine(torch.device("cpu"))
         write_json(path, content)
         if {"groups", "self_influence"} <= content.keys():
@@ -219,28 +220,27 @@ def claims_table(content: dict[str, Any]) -> str:
 
 
 def readme_claims_table(content: dict[str, Any]) -> str:
-    """The README's table: each claim for TNet, and beside it what a network without the property shows."""
+    """The README's table: what the maps show of TNet, and beside it a network that does nothing."""
 
     def group(kind: str, network: str) -> list[str]:
-        (row,) = [
-            row for row in content["groups"] if (row["map"], row["network"], row["noise_level"]) == (kind, network, 0)
-        ]  # fmt: skip
+        (row,) = [row for row in content["groups"] if (row["map"], row["network"], row["noise_level"]) == (kind, network, 0)]
         return [format_summary(row[name]) for name in ("noisy", "elsewhere")]
 
     (seen,) = [
-        row for row in content["self_influence"]
+        row
+        for row in content["self_influence"]
         if (row["network"], row["colours"], row["noise_level"]) == ("tnet", "together", 0)
-    ]  # fmt: skip
-    (shifted,) = [row for row in content["intervention"] if (row["network"], row["colours"]) == ("tnet", "together")]
-    clean, far = shifted["influence"][SHIFTS.index(0.0)], shifted["influence"][-1]
-    rows = [
-        ["1. size of dL/dX", "TNet", *group("loss", "tnet")],
-        ["", "a network that does nothing", *group("loss", "does nothing")],
-        ["2. d sum f / dX", "TNet", *group("output", "tnet")],
-        ["3. self-influence, observed", "TNet", format_summary(seen["bins"][-1]), format_summary(seen["bins"][0])],
-        ["3. the same pixel, set 0.5 off", "TNet", format_summary(far), format_summary(clean)],
     ]
-    return table(["what the map shows", "network", "at noisy pixels", "at clean ones"], rows) + "\n"
+    (shifted,) = [row for row in content["intervention"] if (row["network"], row["colours"]) == ("tnet", "together")]
+    clean, far = (shifted["influence"][SHIFTS.index(shift)] for shift in (0.0, 0.3))
+    rows = [
+        ["size of dL/dX", "TNet", *group("loss", "tnet")],
+        ["", "a network that does nothing", *group("loss", "does nothing")],
+        ["d sum f / dX", "TNet", *group("output", "tnet")],
+        ["self-influence, observed", "TNet", format_summary(seen["bins"][-1]), format_summary(seen["bins"][0])],
+        ["self-influence of a pixel that is set 0.3 too bright", "TNet", format_summary(far), format_summary(clean)],
+    ]
+    return table(["what is shown", "network", "at noisy pixels", "at the others"], rows) + "\n"
 
 
 def measure_groups(noisy: Tensor, clean: Tensor, n_samples: int) -> list[dict[str, Any]]:
@@ -291,15 +291,15 @@ def measure_intervention(noisy: Tensor, clean: Tensor, draws: int = 4) -> list[d
     for name in PHOTO_NETWORKS:
         model = load_pretrained(name)
         for colours in ("each", "together"):
-            values = torch.stack([intervene(model, noisy, clean, colours=colours, seed=seed) for seed in range(draws)]).mean(0)
-            middle = SHIFTS.index(0.0)
+            # draws x images x shifts; a difference is one of the same pixel
+            values = torch.stack([intervene(model, noisy, clean, colours=colours, seed=seed) for seed in range(draws)])
+            change = (values - values[..., [SHIFTS.index(0.0)]]).nanmean(0)
             rows.append({
                 "network": name,
                 "colours": colours,
                 "shifts": list(SHIFTS),
-                "influence": [summary(column) for column in values.unbind(1)],
-                "difference_low": summary(values[:, 0] - values[:, middle]),
-                "difference_high": summary(values[:, -1] - values[:, middle]),
+                "influence": [summary(column) for column in values.nanmean(0).unbind(1)],
+                "change": [summary(column) for column in change.unbind(1)],
             })  # fmt: skip
     return rows
 
@@ -321,10 +321,15 @@ def measure_kernels(noisy: Tensor, clean: Tensor) -> list[dict[str, Any]]:
             f"radius_{round(100 * share)}": summary(torch.tensor([radius(f, middle, share) for f in fields if float(f.sum())]))
             for share in (0.5, 0.9)
         }
+        rows.append({"network": name, "where": "middle pixel", **radii})
         for kind, facts in found.items():
-            avoided = facts["unlikeness"] / facts["gaussian"]
             told = {fact: summary(values) for fact, values in facts.items()}
-            rows.append({"network": name, "where": kind, **told, "against_gaussian": summary(avoided), **radii})
+            ratios: dict[str, Any] = {
+                "against_gaussian": summary(facts["unlikeness"] / facts["gaussian"]),
+                "against_other": summary(facts["unlikeness"] / facts["other"]),
+                "own_share": told["own"]["mean"] / told["sum"]["mean"],
+            }
+            rows.append({"network": name, "where": kind, **told, **ratios})
     return rows
 
 

@@ -112,3 +112,34 @@ def test_an_unknown_exercise_lists_the_known_ones() -> None:
         check.nonsense  # noqa: B018
     assert set(EXERCISES) <= set(dir(check))
     assert repr(check.blend) == f"blend: {EXERCISES['blend'].asks}"
+
+
+def test_notebooks_of_one_folder_share_the_file(kept: Path) -> None:
+    one, other = (Checks(EXERCISES.values(), Answers(kept)) for _ in range(2))
+    one.conv_parameters(right)
+    other.blend.hint()
+    one.to_float.hint()
+    other.blend.hint()
+    assert set(json.loads(kept.read_text())) == {NAME, "blend", "to_float"}
+
+
+@pytest.mark.parametrize("entry", ['{"attempts": "x"}', "null", '{"hints": -0.5}', '{"status": 3, "solution_seen": "no"}'])
+def test_an_entry_of_another_form_counts_as_missing(kept: Path, entry: str) -> None:
+    kept.write_text(f'{{"{NAME}": {entry}}}')
+    checks = Checks(EXERCISES.values(), Answers(kept))
+    checks.conv_parameters(right)
+    checks.conv_parameters.hint()
+    found = json.loads(kept.read_text())[NAME]
+    assert (found["status"], found["attempts"], found["hints"], found["solution_seen"]) == ("right", 1, 1, False)
+
+
+def test_what_is_no_function_is_told_and_stops_nothing(checks: Checks, capsys: pytest.CaptureFixture[str]) -> None:
+    checks.blend(None)  # type: ignore[arg-type]
+    assert capsys.readouterr().out.startswith("blend checks a function, but got a NoneType")
+
+
+def test_an_empty_name_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DENOISE_ANSWERS", "")
+    Checks(EXERCISES.values()).conv_parameters(right)
+    assert (tmp_path / "answers.json").exists()

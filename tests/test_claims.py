@@ -40,6 +40,11 @@ def images(count: int = 2, channels: int = 3, side: int = 6, seed: int = 1) -> T
     return torch.rand(count, channels, side, side, generator=seeded(seed), dtype=torch.float64)
 
 
+def gray(count: int, seed: int = 0) -> Tensor:
+    """Clean images around mid-gray, so that most shifts stay within [0, 1]."""
+    return 0.45 + 0.1 * torch.rand(count, 3, 6, 6, generator=seeded(seed), dtype=torch.float64)
+
+
 def small_network(channels: int = 3, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -295,7 +300,7 @@ def test_the_seed_draws_the_noise_of_the_maps() -> None:
     [
         lambda model, x, y: loss_map(model, x, y, n_samples=1) - loss_gradient(model, x, y).abs().mean(1, keepdim=True),
         lambda model, x, y: output_map(model, x, n_samples=1) - output_gradient(model, x).mean(1, keepdim=True),
-        lambda model, x, y: intervene(model, x, y, [0.1]) - intervene(model.eval(), x, y, [0.1]),
+        lambda model, x, y: intervene(model, x, gray(2), [0.1]) - intervene(model.eval(), x, gray(2), [0.1]),
     ],
 )
 def test_a_network_in_training_is_measured_as_it_is_used(call: Any) -> None:
@@ -422,8 +427,18 @@ def test_bad_input_of_the_bins(influence: Any, noisy: Any, clean: Any, word: str
 
 @pytest.mark.parametrize("colours", ["each", "together"])
 def test_a_shift_changes_nothing_for_the_identity(colours: str) -> None:
-    found = intervene(nn.Identity(), images(5), images(5, seed=2), colours=colours)
+    found = intervene(nn.Identity(), images(5), torch.full_like(images(5), 0.5), colours=colours)
     torch.testing.assert_close(found, torch.ones(5, len(SHIFTS), dtype=torch.float64))
+
+
+@pytest.mark.parametrize("colours", ["each", "together"])
+def test_a_value_that_would_leave_the_range_of_a_photo_is_not_set(colours: str) -> None:
+    clean = torch.full((4, 3, 6, 6), 0.3, dtype=torch.float64)
+    found = intervene(nn.Identity(), images(4), clean, (-0.4, -0.3, 0.0, 0.7, 0.8), colours=colours)
+    assert found.isnan().all(0).tolist() == [True, False, False, False, True] == found.isnan().any(0).tolist()
+    clean[:, 1] = 0.95  # one colour of the pixel is enough
+    moved = intervene(nn.Identity(), images(4), clean, [0.2], colours=colours).isnan()[:, 0]
+    assert moved.all() if colours == "together" else not moved.all()
 
 
 def test_the_shifts_are_even_and_hold_zero() -> None:
@@ -435,7 +450,7 @@ def test_the_shifts_are_even_and_hold_zero() -> None:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_pixel_is_set_to_its_clean_value_plus_the_shift(colours: str, seed: int) -> None:
     """For f(x) = x^2 the influence is 2 (clean + shift) at the pixel, and the mean of that over its channels."""
-    noisy, clean, shifts = images(4) + 10, images(4, seed=2), (-0.4, 0.0, 0.3)
+    noisy, clean, shifts = images(4) + 10, gray(4, seed=2), (-0.4, 0.0, 0.3)
     found = intervene(Power(), noisy, clean, shifts, colours=colours, seed=seed)
     assert found.shape == (4, 3)
     values = found / 2 - torch.tensor(shifts, dtype=torch.float64)
@@ -449,8 +464,8 @@ def test_the_pixel_is_set_to_its_clean_value_plus_the_shift(colours: str, seed: 
 @pytest.mark.parametrize("colours", ["each", "together"])
 def test_nothing_but_the_pixel_is_set(colours: str) -> None:
     """The influence of a product is its left neighbour's value, which stays the noisy one at every shift."""
-    noisy, clean = images(4), images(4, seed=2) + 10
-    found = intervene(LeftNeighbour(), noisy, clean, (-0.3, 0.0, 0.5), colours=colours)
+    noisy, clean = images(4), gray(4, seed=2)
+    found = intervene(LeftNeighbour(), noisy, clean, (-0.3, 0.0, 0.4), colours=colours)
     for value, image in zip(found, noisy, strict=True):
         choices = (image if colours == "each" else image.mean(0)).flatten()
         near = (choices - value[0]).abs()
@@ -466,7 +481,7 @@ class OtherColour(nn.Module):
 
 
 def test_one_channel_is_set_and_the_others_stay_noisy() -> None:
-    noisy, clean = images(6), images(6, seed=2) + 10
+    noisy, clean = images(6), gray(6, seed=2) - 0.2
     found = intervene(OtherColour(), noisy, clean, (0.0, 0.5), colours="each")
     for value, image in zip(found, noisy, strict=True):
         assert float((image.flatten() - value[0]).abs().min()) < 1e-12 and float(value[1]) == pytest.approx(float(value[0]))
@@ -484,13 +499,13 @@ def test_a_shift_that_restores_the_noise_gives_the_self_influence(colours: Any) 
 
 
 def test_the_seed_draws_the_pixels_and_the_channels() -> None:
-    noisy, clean = images(4), images(4, seed=2)
+    noisy, clean = images(4), gray(4, seed=2)
     for colours in ("each", "together"):
         first, again, other = (intervene(Power(), noisy, clean, [0.1], colours=colours, seed=seed) for seed in (1, 1, 2))
         assert torch.equal(first, again) and not torch.equal(first, other)
     # Not the same pixel of every image, and every channel has its turn.
-    same = torch.arange(108.0, dtype=torch.float64).view(1, 3, 6, 6).expand(60, -1, -1, -1)
-    drawn = (intervene(Power(), same, same, [0.0], colours="each")[:, 0] / 2).round().long()
+    same = torch.arange(108.0, dtype=torch.float64).view(1, 3, 6, 6).expand(60, -1, -1, -1) / 108
+    drawn = (108 * intervene(Power(), same, same, [0.0], colours="each")[:, 0] / 2).round().long()
     assert len(set((drawn % 36).tolist())) > 20 and set((drawn // 36).tolist()) == {0, 1, 2}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -97,7 +98,7 @@ OTHER_WAYS: list[tuple[str, Callable[..., Any]]] = [
     ("blend", lambda image, noise, mu: torch.clip(image + mu * (noise - image), 0.0, 1.0)),
     ("with_variance", lambda image, noise, variance: image + math.sqrt(variance) * noise),
     ("two_copies", lambda image, mu, generator: tuple(
-        (1 - mu) * image.expand(2, 1, 1, 200, 200) + mu * torch.randn(2, 1, 1, 200, 200, generator=generator))),
+        (1 - mu) * image.expand(2, *image.shape) + mu * torch.randn(2, *image.shape, generator=generator))),
     ("to_float", lambda image: image.to(torch.float32).div(255)),
     ("mean_psnr", lambda noisy, clean: sum(
         float(10 * torch.log10(1 / ((a - b) ** 2).mean())) for a, b in zip(noisy, clean, strict=True)) / len(noisy)
@@ -162,3 +163,89 @@ def test_a_bad_seed() -> None:
         judge(SMALL, half, 0.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="seed"):
         judge(SMALL, half, -1)
+
+
+def graph_kept(model: Any, noisy: Tensor, clean: Tensor) -> float:
+    model.eval()
+    return float((model(noisy) - clean).square().mean().detach())
+
+
+def loss_with_graph(model: Any, optimizer: Any, noisy: Tensor, clean: Tensor) -> Tensor:
+    optimizer.zero_grad()
+    loss: Tensor = (model(noisy) - clean).square().mean()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+NEARLY: list[tuple[str, Callable[..., Any]]] = [
+    ("two_copies", lambda image, mu, generator: tuple(
+        ((1 - mu) * image + mu * torch.randn(image.shape, generator=generator)).clamp(0, 1) for _ in range(2))),
+    ("noisy_targets", lambda clean, sigma, generator: tuple(clean + sigma * torch.randn_like(clean) for _ in range(2))),
+    ("test_error", graph_kept),
+    ("mean_psnr", lambda noisy, clean: (-10 * torch.log10((noisy - clean).square().mean((2, 3)))).mean()),
+    ("training_step", loss_with_graph),
+    ("masked_loss", lambda output, target, known: ((output - target)[target != 0] ** 2).mean()),
+    ("encoder_step", lambda x, conv: network_exercises.encoder_step(x.relu(), conv)),
+    ("to_float", lambda image: image / image.max()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "function"), NEARLY, ids=[name for name, _ in NEARLY])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_right_on_easy_arguments_alone_is_wrong(name: str, function: Callable[..., Any], seed: int) -> None:
+    assert judge(EXERCISES[name], function, seed).status == WRONG
+
+
+@pytest.mark.parametrize("seed", range(1000, 1008))
+def test_noise_may_be_drawn_in_another_order(seed: int) -> None:
+    def at_once(clean: Tensor, sigma: float, generator: Generator) -> tuple[Tensor, Tensor]:
+        noise = torch.randn(*clean.shape, 2, generator=generator)
+        return clean + sigma * noise[..., 0], clean + sigma * noise[..., 1]
+
+    outcome = judge(EXERCISES["noisy_targets"], at_once, seed)
+    assert outcome.status == RIGHT, outcome.sentence
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        lambda: torch.set_grad_enabled(False),
+        lambda: torch.set_default_dtype(torch.float64),
+        lambda: torch.set_default_device("meta"),
+        lambda: torch.use_deterministic_algorithms(True),
+    ],
+)
+def test_what_a_function_sets_does_not_outlive_it(leak: Callable[[], Any]) -> None:
+    def leaking(x: Tensor) -> Tensor:
+        leak()
+        return x / 2
+
+    judge(SMALL, leaking, 0)
+    assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
+    assert torch.get_default_device().type == "cpu" and not torch.are_deterministic_algorithms_enabled()
+    with torch.no_grad():
+        assert judge(EXERCISES["error_gradient"], saliency_exercises.error_gradient, 0).status == RIGHT
+
+
+def test_a_forgotten_return_is_an_attempt() -> None:
+    def forgets(x: Tensor) -> None:
+        halved = x / 2
+        print(float(halved.mean()))
+
+    outcome = judge(SMALL, forgets, 0)
+    assert (outcome.status, outcome.mistake) == (WRONG, "returns nothing")
+
+
+@pytest.mark.parametrize("output", [torch.zeros(0), torch.zeros(2).to_sparse(), np.array([object()]), 2**70, [1.0] * 10**5, 1j])
+def test_odd_results_are_wrong_and_no_crash(output: Any) -> None:
+    outcome = judge(SMALL, lambda x: output, 0)
+    assert outcome.status == WRONG and len(outcome.sentence) < 500
+
+
+def test_the_stop_button_still_stops() -> None:
+    def stopped(x: Tensor) -> Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        judge(SMALL, stopped, 0)

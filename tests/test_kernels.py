@@ -30,7 +30,7 @@ from denoise_lib.kernels import (
 from denoise_lib.models import TNet
 from denoise_lib.saliency import output_gradient
 
-FACTS = {"sum", "own", "unlikeness", "gaussian", "elongation"}
+FACTS = {"sum", "own", "unlikeness", "gaussian", "elongation", "other"}
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -425,7 +425,22 @@ def test_the_facts_of_the_identity() -> None:
         one = torch.ones(3, dtype=torch.float64)
         torch.testing.assert_close(found["sum"], one)
         torch.testing.assert_close(found["own"], one)
-        assert not found["unlikeness"].any() and float(found["gaussian"].max()) < 1e-3
+        assert not found["unlikeness"].any() and not found["other"].any() and float(found["gaussian"].max()) < 1e-3
+
+
+def test_the_other_images_kernels_are_those_of_the_image_before() -> None:
+    """With a filter that follows the image, an image's own kernels and borrowed ones differ."""
+
+    class Own(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            weight = 1 + 9 * (x.detach() > 0.5).to(x)  # ten times the weight of bright pixels, through a fixed blur
+            return nn.functional.avg_pool2d(weight * x, 9, stride=1, padding=4)
+
+    clean = torch.zeros(2, 1, 16, 16, dtype=torch.float64)
+    clean[0, :, :, 8:] = 1
+    clean[1, :, 8:] = 1
+    own = kernel_facts(Own(), clean, clean, ("edge",))["edge"]
+    assert bool((own["unlikeness"] != own["other"]).all())
 
 
 @pytest.mark.parametrize("channels", [1, 3])

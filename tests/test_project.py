@@ -182,7 +182,7 @@ def test_readme_claims_are_rendered_from_the_results(readme):
     (stands,) = re.findall(r"<!-- smoothgrad -->\n(.*?)\n<!-- /smoothgrad -->", readme, re.DOTALL)
     assert stands.strip() == saliency_experiments.readme_claims_table(content).strip()
     assert (ROOT / "results" / "smoothgrad.md").read_text(encoding="utf-8") == saliency_experiments.claims_table(content)
-    assert f"Counted over {content['settings']['pairs']} pairs" in readme
+    assert f"{content['settings']['pairs']} pairs, crops of photos" in readme
 
 
 def test_the_guide_lists_every_mistake_that_the_checks_know():

@@ -442,14 +442,10 @@ def test_an_intervention_on_known_networks(photos: tuple[Tensor, Tensor], networ
     ]
     for row in rows:
         assert row["shifts"] == list(SHIFTS) and len(row["influence"]) == len(SHIFTS)
-        assert all(is_summary(value, 7) for value in (*row["influence"], row["difference_low"], row["difference_high"]))
-        slope = 0 if row["network"] == "half" else 2  # f' is 1/2, or 2 (clean + shift)
-        middle = row["influence"][SHIFTS.index(0.0)]["mean"]
-        for shift, value in zip(SHIFTS, row["influence"], strict=True):
-            assert value["mean"] == pytest.approx(middle + slope * shift, abs=1e-5)
-        assert row["difference_low"]["mean"] == pytest.approx(-slope / 2, abs=1e-5)
-        assert row["difference_high"]["mean"] == pytest.approx(slope / 2, abs=1e-5)
-        assert row["difference_high"]["error"] == pytest.approx(0, abs=1e-5)
+        assert len(row["change"]) == len(SHIFTS) and row["influence"][SHIFTS.index(0.0)]["count"] == 7
+        slope = 0 if row["network"] == "half" else 2  # f' is 1/2, or 2 (clean + shift); a change is that of the same pixel
+        for shift, value in zip(SHIFTS, row["change"], strict=True):
+            assert value["mean"] == pytest.approx(slope * shift, abs=1e-5) and value["error"] == pytest.approx(0, abs=1e-5)
     assert rows[0]["influence"][0]["mean"] == pytest.approx(0.5)
     assert plain(rows)
 
@@ -469,23 +465,30 @@ def test_an_intervention_on_tnet(photos: tuple[Tensor, Tensor]) -> None:
 def test_kernels_of_photos_and_digits(photos: tuple[Tensor, Tensor]) -> None:
     rows = measure_kernels(photos[0][:4], photos[1][:4])
     assert [(row["network"], row["where"]) for row in rows] == [
-        ("tnet", "edge"), ("tnet", "flat"), *((name, "edge") for name in DIGIT_NETWORKS),
+        ("tnet", "middle pixel"), ("tnet", "edge"), ("tnet", "flat"),
+        *((name, where) for name in DIGIT_NETWORKS for where in ("middle pixel", "edge")),
     ]  # fmt: skip
-    facts = {"sum", "own", "unlikeness", "gaussian", "elongation", "against_gaussian", "radius_50", "radius_90"}
+    facts = {"sum", "own", "unlikeness", "gaussian", "other", "elongation", "against_gaussian", "against_other"}
     for row in rows:
-        assert set(row) == {"network", "where", *facts} and all(is_summary(row[name], 4) for name in facts)
-        assert 0 < row["radius_50"]["mean"] < row["radius_90"]["mean"] < 23  # half of a photo's diagonal
+        told = {"radius_50", "radius_90"} if row["where"] == "middle pixel" else facts
+        assert set(row) - {"own_share"} == {"network", "where", *told} and all(is_summary(row[name], 4) for name in told)
+        if row["where"] == "middle pixel":
+            assert 0 < row["radius_50"]["mean"] < row["radius_90"]["mean"] < 23  # half of a photo's diagonal
+        else:
+            assert row["own_share"] == pytest.approx(row["own"]["mean"] / row["sum"]["mean"])
     assert plain(rows)
 
 
 def test_kernels_of_a_known_network(photos: tuple[Tensor, Tensor], networks: Callable[..., None]) -> None:
     networks(blur=box_blur())
     rows = measure_kernels(photos[0][:3], photos[1][:3])
-    assert [(row["network"], row["where"]) for row in rows] == [("blur", "edge"), ("blur", "flat")]
-    for row in rows:
-        known = {"sum": 1, "own": 1 / 9, "elongation": 1, "radius_50": 1, "radius_90": 2**0.5}  # a square of nine pixels
-        for name, value in known.items():
+    assert [(row["network"], row["where"]) for row in rows] == [("blur", "middle pixel"), ("blur", "edge"), ("blur", "flat")]
+    known = {"sum": 1, "own": 1 / 9, "elongation": 1, "against_other": 1}  # a square of nine pixels, the same in every photo
+    for row, values in zip(rows, ({"radius_50": 1, "radius_90": 2**0.5}, known, known), strict=True):
+        for name, value in values.items():
             assert row[name]["mean"] == pytest.approx(value, abs=1e-5) and row[name]["error"] == pytest.approx(0, abs=1e-5)
+    rows = rows[1:]
+    for row in rows:
         assert row["against_gaussian"]["mean"] == pytest.approx(1, abs=0.2)  # as blind to content as a Gaussian
     assert rows[0]["unlikeness"]["mean"] > rows[1]["unlikeness"]["mean"]
 
@@ -591,7 +594,8 @@ def test_everything_is_measured_and_written(
     content = reproduce("builtin", few, about="seven photos", count=20, n_samples=2)
     assert read_results(few) == plain(content) and sorted(os.listdir(few.parent)) == ["claims.json", "claims.md"]
     assert few.with_suffix(".md").read_text(encoding="utf-8") == claims_table(content)
-    assert set(content) == {"about", "command", "settings", "photos", "machine", *PARTS}
+    assert set(content) == {"about", "command", "settings", "photos", "distinct_photos", "machine", *PARTS}
+    assert content["distinct_photos"] == 2  # the built-in test photos
     assert content["settings"] == {"photos": pairs.fingerprint(), "cell": 8, "pairs": 20, "samples": 2}
     assert content["photos"] == "seven photos" and content["machine"]["device"] and "smoothgrad" in content["command"]
     assert all(len(content[part]) for part in PARTS)
@@ -744,7 +748,7 @@ def test_the_claims_in_the_readme() -> None:
         ["a network that does nothing", "0.200 ± 0.012", "0.200 ± 0.012"],
         ["TNet", "0.300 ± 0.012", "0.300 ± 0.012"],
         ["TNet", "0.600 ± 0.100", "0.500 ± 0.100"],
-        ["TNet", "1.500 ± 0.010", "1.000 ± 0.010"],
+        ["TNet", "1.300 ± 0.010", "1.000 ± 0.010"],
     ]
 
 
@@ -760,7 +764,6 @@ def test_there_is_no_table_before_there_are_claims(few: Path) -> None:
 def test_the_file_ends_in_json(few: Path, refused: Any) -> None:
     with refused(ValueError, "output", ".json"):
         reproduce("builtin", few.with_suffix(""), count=20, progress=False)
-
 
 
 # --- what ships ---
@@ -795,7 +798,10 @@ def test_the_shipped_claims_are_whole() -> None:
     found = [number for part in PARTS for number in numbers_of(content[part])]
     assert len(found) > 500 and all(math.isfinite(number) for number in found)
     real = [row for row in content["groups"] if row["network"] != "does nothing"]
-    real += content["self_influence"] + content["intervention"] + content["kernels"]
+    real += content["self_influence"] + content["kernels"]
+    for row in content["intervention"]:  # a shift of 0 changes nothing, exactly
+        moved = [value for shift, value in zip(row["shifts"], row["change"], strict=True) if shift]
+        real.append({**row, "change": moved})
     real += [row for row in content["randomised"] if row["layers"] != 0]
     for row in real:
         assert errors_of(row) and all(error > 0 for error in errors_of(row)), row

@@ -111,7 +111,7 @@ class StaticSlider:
 
 
 def webp(pixels: np.ndarray) -> bytes:
-    """A picture as WebP, the smaller of two: in 32 steps from black to white, which no eye tells from 256, or as photos are."""
+    """A picture as WebP, the smaller of two: in 32 steps from black to white, or as photos are compressed."""
     steps = np.round(np.round(pixels / 255 * 31) * 255 / 31).astype(np.uint8)
     encoded = []
     for values, options in ((steps, {"lossless": True, "method": 6}), (pixels, {"quality": 80, "method": 4})):

@@ -31,8 +31,8 @@
 #   nothing;
 # - read a denoiser as a filter that differs from pixel to pixel, and compare it with a Gaussian.
 #
-# The second paper ends with two coloured maps of one photo (its Figure 3) and three sentences about them. This
-# notebook takes the sentences seriously: it makes the maps again, on many photos, and counts.
+# The second paper ends with two coloured maps of one photo (its Figure 3) and a paragraph about them. This
+# notebook takes the paragraph seriously: it makes the maps again, for many photos, and counts.
 
 # %% tags=["nbval-ignore-output"]
 # Set-up. In Colab this installs the course's small library and nothing else; elsewhere it only imports.
@@ -138,8 +138,8 @@ picture(
 #
 # ### A classifier on clean, noisy and denoised digits
 #
-# Denoise first, and then classify? **Predict** the order of the four accuracies. Does the classifier look at the
-# same places again once the noise is gone?
+# Denoise first, and then classify? **Predict**: how many digits of a hundred does the noise cost, and how many
+# does denoising bring back? Does the classifier look at the same places again once the noise is gone?
 
 # %%
 facts = classifier_facts(classifier, versions, truth, SEED)
@@ -159,16 +159,15 @@ columns = ["digits", "accuracy, %", "saliency on the stroke, share", "likeness t
 Markdown(f"{len(group)} classifiers, the same 200 test digits, mu = 0.25 (± is over classifiers):\n\n{table(columns, rows)}")
 
 # %% [markdown]
-# Noise moves the gaze off the stroke, and both denoisers move it back. The two denoisers, which notebook 2 could
-# tell apart by their errors, cannot be told apart by what the classifier makes of their digits. "Better" depends
-# on the question.
+# Noise moves the gaze off the stroke, and both denoisers move it back. To the classifier the two are nearly
+# alike, though notebook 2 could tell them apart by their errors. "Better" depends on the question.
 #
 # ## 4.2 SmoothGrad's two knobs
 #
 # Now a denoiser: TNet, and the gradient of its error dL/dX, where L is the sum of squared errors of its output.
-# Move the noise level (0 to 0.3) and the number of samples n (1 to 200). The standard error, on the right, says
-# how far the map still is from that of infinitely many samples. **Predict**: how many more samples halve it? And
-# what happens to the map itself when the noise level grows, however many samples you take?
+# Move the noise level (0 to 0.3) and the number of samples n (1 to 200). The curve of the standard error says how
+# far the map still is from that of infinitely many samples. **Predict**: how many times as many samples halve it?
+# And what happens to the map itself when the noise level grows, however many samples you take?
 
 # %% tags=["nbval-ignore-output"]
 smoothgrad_explorer(seed=SEED)
@@ -180,16 +179,16 @@ smoothgrad_filmstrip(seed=SEED)
 tnet = load_pretrained("tnet")
 pairs = photo_pairs("test", count=24, seed=SEED)
 noisy, clean = pairs.first.float() / 255, pairs.clean.float() / 255
-print("samples n   standard error x sqrt(n), mean over the pixels of 8 photos")
+print("samples n   standard error of d sum f/dX, x sqrt(n), mean over the pixels of 8 photos")
 for count in (5, 20, 80):
     generator = torch.Generator().manual_seed(SEED)
     error = smoothgrad_with_error(output_sum(tnet), noisy[:8], n_samples=count, generator=generator).standard_error
     print(f"{count:9d}   {float(error.mean()) * count**0.5:.2f}")
 
 # %% [markdown]
-# Four times the samples halve the error, as for any mean. Beyond some fifty there is little left to see. But the
-# noise level is no knob for exactness: it decides *which* map one converges to. Each level asks about other
-# images. That is why the level belongs to every saliency map that you show.
+# Four times the samples halve the error, as for any mean. Beyond some fifty there is little left to see (Smilkov
+# et al. say so, too). But the noise level is no knob for exactness: it decides *which* map one converges to. Each
+# level asks about other images. That is why the level belongs to every saliency map that you show.
 #
 # ## 4.3 A network with 3,072 outputs
 #
@@ -200,11 +199,12 @@ for count in (5, 20, 80):
 # |---|---|---|
 # | where would a change of the input change the *error*? | `loss_gradient` | 2 J^T (f(x) - clean) |
 # | where would it change the *sum of all outputs*? | `output_gradient(model, x)` | column sums of J |
-# | where does output pixel p look? | `output_gradient(model, x, p)` | rows of J |
+# | where does output pixel p look? | `output_gradient(model, x, p)` | rows of J, summed over the colours of p |
 # | how much does each output follow *its own* input? | `self_influence` | diagonal of J |
 #
 # The paper's Figure 3 shows the first ("dL/dX") and something called df/dX, which can only be the second if it is
-# made with one backward pass, as the text suggests. Here it is again, for two photos.
+# made with one backward pass. The paper does not say so, nor does it give n, sigma and the target of L. Here it
+# is again, for two photos.
 
 # %%
 def figure_3(index):
@@ -222,20 +222,23 @@ def figure_3(index):
 titles = ["noisy", "noise, +-0.5", "size of dL/dX, 0 to 0.3", "d sum f/dX less 1, +-0.5"]
 picture(
     panel([*figure_3(0), *figure_3(1)], titles * 2, columns=4),
-    "Two photos: noisy; their noise, at edges; dL/dX, large at the same places; d sum f/dX less 1, without clear pattern",
+    "Two photos: noisy; their noise, at edges; dL/dX, large at the same places; d sum f/dX less 1, scattered at the objects "
+    "and evenly below 0 in dark smooth regions",
 )
 
 # %% [markdown]
-# The paper reads three claims off its version of this picture. Write down for each whether you believe it:
+# What the paper reads off its version of this picture comes to four claims. Write down for each whether you
+# believe it:
 #
-# - **Claim 1**: dL/dX is large at noisy pixels; the network "sees" the noise.
-# - **Claim 2**: df/dX is small there; the network relies less on noisy pixels.
-# - **Claim 3**: a pixel matters less to the output the further it is off.
+# - **Claim 1**: dL/dX is high at noisy pixels.
+# - **Claim 2**: df/dX is low there, so that they have little influence on the output.
+# - **Claim 3**: df/dX is high at the pixels *around* them.
+# - **Claim 4**: the network is aware of the content, as a mean or a Gaussian filter is not.
 #
-# ## 4.4 Claim 1: dL/dX is large at noisy pixels
+# ## 4.4 Claim 1: dL/dX is high at noisy pixels
 #
 # Call a pixel *noisy* if a channel is more than 0.2 off, its eight *neighbours* those around it, and the rest
-# *elsewhere*. The test set of photos is small here; the table below has the same from many more pairs.
+# *elsewhere*. The 24 pairs here are crops of only two photos; the table below has the same from many more.
 
 # %%
 groups = pixel_groups(noisy, clean)
@@ -262,21 +265,27 @@ def claim_table(kind):
         for row in results["groups"] if row["map"] == kind
     ]  # fmt: skip
     lines = table(["network", "noise level", *GROUPS, "noisy - elsewhere"], rows)
-    return Markdown(f"{measured_pairs} pairs of photos that none of the networks was trained on:\n\n{lines}")
+    photos = results["distinct_photos"]
+    return Markdown(f"{measured_pairs} pairs, crops of {photos} photos that no network here was trained on:\n\n{lines}")
 
 
 claim_table("loss")
 
 # %% [markdown]
-# **Claim 1 holds, and says little.** The gradient of the error is large where the error is large, for any
-# network; the one that does nothing passes most clearly. A trained denoiser in fact has *less* of it: it has
-# removed most of the error. Keep the habit: show each test of an explanation a network that cannot have what you
-# look for.
+# **Claim 1 holds, and says little.** For a network that does nothing, dL/dX is the noise itself: it passes by
+# construction, and most clearly. The trained networks have *less* of it, since they removed most of the error.
+# (An untrained network is wrong everywhere, and shows little difference.) Keep the habit: show each test of an
+# explanation a network that cannot have what you look for.
 #
-# ## 4.5 Claim 2: d sum f/dX is small there
+# What ± means here: the standard error over the pairs. Crops of one photo are alike, so an honest error is
+# somewhat larger; and each row is one trained network (the untrained one: the mean of five), so ± says how photos
+# differ, and not how another training would.
+#
+# ## 4.5 Claims 2 and 3: d sum f/dX is low there, and high around
 #
 # The sum of all outputs changes by how much when one pixel becomes brighter by 1? If the network passes
-# brightness on, by 1: spread over many output pixels, but 1 in all. **Predict** the number at noisy pixels.
+# brightness on, by 1: spread over many output pixels, but 1 in all. **Predict** the number at noisy pixels, and
+# at their neighbours.
 
 # %%
 found = compare_groups(output_map(tnet, noisy, n_samples=1), groups)
@@ -287,12 +296,13 @@ headline("d sum f/dX at noisy pixels", found["noisy"]["mean"])
 claim_table("output")
 
 # %% [markdown]
-# **Claim 2 does not hold as it is written.** A pixel has almost the same weight in the whole picture, noisy or
-# not: what the network takes from one output it gives to others. The differences that there are come to a few
-# percent, and at SmoothGrad's usual noise level they are smaller still or gone. No reader could see them in a
-# coloured map.
+# **Claims 2 and 3 do not hold as they are written.** A pixel has almost the same weight in the whole picture,
+# noisy or not: what the network takes from one output it gives to others. The differences at noisy pixels go the
+# way the paper says, and they are certain (many standard errors), but they come to 2 to 4 %; at SmoothGrad's
+# usual noise level they are smaller still or gone. The neighbours are within about 1 % of the rest. "Very little
+# influence" is something else, and no reader could see this in a coloured map. Certain and large are two things.
 #
-# ## 4.6 Claim 3: a pixel that is further off matters less
+# ## 4.6 The question behind them: does a pixel that is further off matter less?
 #
 # *To its own output*: that is the diagonal of the Jacobian, `self_influence`. One backward pass for each output;
 # or random probes (Hutchinson's trick: for random signs v, the mean of v * (J^T v) is the diagonal), with an
@@ -308,8 +318,8 @@ for probes in (16, 64, 256):
     print(f"{probes:6d}   {float(error):21.2f}   {float(found.standard_error.square().mean().sqrt()):17.2f}")
 
 # %% [markdown]
-# "Colours together" moves red, green and blue of a pixel by the same amount, as this noise does (notebook 3).
-# **Predict** the curve: self-influence against how far the pixel is off.
+# "Colours together" moves red, green and blue of a pixel by the same amount, as this noise nearly does (notebook
+# 3). **Predict** the curve: self-influence against how far the pixel is off.
 
 # %%
 influence = self_influence(tnet, noisy[:12], colours="together")
@@ -321,15 +331,16 @@ headline("self-influence of the noisiest pixels, less that of the cleanest", fou
 # %% [markdown]
 # It falls. But careful: noisy pixels lie at edges, and a filter at an edge is another one anyway. Is it the
 # noise, or the place? An *experiment* tells: take a random pixel of each photo, **set** it to its clean value
-# plus a shift, and change nothing else.
+# plus a shift, and change nothing else. (Where that would leave [0, 1] it is not done, since no photo has such a
+# pixel.)
 
 # %%
-response = torch.stack([intervene(tnet, noisy, clean, seed=draw) for draw in range(8)]).mean(0)
-middle = SHIFTS.index(0.0)
-print(f"shift {SHIFTS[0]}: {float(response[:, 0].mean()):.1f}   none: {float(response[:, middle].mean()):.1f}   "
-      f"shift +{SHIFTS[-1]}: {float(response[:, -1].mean()):.1f}")
-change = summary(response[:, -1] - response[:, middle])["mean"]
-headline("self-influence at a shift of 0.5, less that of the clean pixel", change)
+response = torch.stack([intervene(tnet, noisy, clean, seed=draw) for draw in range(8)])
+changes = {shift: response[..., SHIFTS.index(shift)] - response[..., SHIFTS.index(0.0)] for shift in (-0.3, 0.3)}
+for shift, change in changes.items():
+    print(f"TNet's self-influence at a shift of {shift:+.1f}, less that at the clean value: {float(change.nanmean()):.2f}")
+headline("change of the self-influence at a shift of 0.3", summary(changes[0.3].nanmean(0))["mean"])
+
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True)
@@ -343,31 +354,36 @@ for row in results["intervention"]:
     if row["colours"] == "together":
         means, errors = (np.array([values[key] for values in row["influence"]]) for key in ("mean", "error"))
         right.errorbar(row["shifts"], means, errors, marker=".", label=row["network"])
-right.set(xlabel="shift of one pixel from its clean value", title="experiment")
+right.set(xlabel="shift of one pixel from its clean value, within [0, 1]", title="experiment")
 right.legend(fontsize=8)
-picture(figure, "Self-influence of three networks falls with the deviation, observed and when single pixels are shifted")
+picture(
+    figure,
+    "Self-influence of three networks falls with the observed deviation; when single pixels are shifted, it is highest near "
+    "a shift of 0 and falls to both sides",
+)
 
 # %%
 observed = {(row["network"], row["colours"]): row for row in results["self_influence"] if row["noise_level"] == 0}
-rows = [
-    [row["network"], row["colours"], format_summary(observed[row["network"], row["colours"]]["difference"]),
-     format_summary(row["difference_low"]), format_summary(row["difference_high"])]
-    for row in results["intervention"]
-]  # fmt: skip
-columns = ["network", "colours", "observed: last - first bin", "experiment: shift -0.5", "experiment: shift +0.5"]
-Markdown(f"Change of the self-influence, {measured_pairs} pairs:\n\n{table(columns, rows)}")
+rows = []
+for row in results["intervention"]:
+    changes = [row["change"][SHIFTS.index(shift)] for shift in (-0.5, -0.3, 0.3, 0.5)]
+    seen = observed[row["network"], row["colours"]]["difference"]
+    rows.append([row["network"], row["colours"], *(format_summary(value) for value in (seen, *changes))])
+columns = ["network", "colours", "observed: last - first bin", "shift -0.5", "shift -0.3", "shift +0.3", "shift +0.5"]
+lines = table(columns, rows)
+Markdown(f"Change of the self-influence, {measured_pairs} pairs (in each column those that have such pixels):\n\n{lines}")
+
 
 # %% [markdown]
-# **Claim 3 holds, in this form.** TNet and the U-Net trust a pixel less the further it is off, and it is the
-# noise that does it: setting the pixel has a larger effect than what one observes. That is what a *robust* filter
-# does, and no linear one can. Move a single channel, and there is much less of it: this noise moves all three
-# together, and that is how the networks know it. TinyDenoiser, the best of the three, is the exception that keeps
-# us honest: for some shifts it goes the other way. Doing better does not mean doing it as the story has it.
+# **In this form the story holds.** All three networks follow a pixel less the further it is off, and it is the
+# noise that does it: a pixel that is *set* off is followed less, too. That is what a *robust* filter does, and no
+# linear one can. Two exceptions keep us honest. The U-Net hardly reacts to pixels that are much too dark. And for
+# a single channel, which this noise seldom moves alone, little is left, or it goes the other way.
 #
-# The paper's intuition was right and its picture could not show it: two of its three claims needed another
-# question, and the third another control.
+# Claim 1 needed a control, and claim 2 another question: what the paper wanted to see is on the diagonal of the
+# Jacobian, and not in its column sums.
 #
-# ## 4.7 A denoiser is a filter that changes from pixel to pixel
+# ## 4.7 Claim 4: a denoiser is a filter that changes from pixel to pixel
 #
 # Row p of the Jacobian is the kernel that the network applies at pixel p, for this photo. Step along an edge, and
 # across it. **Predict**: which way will the kernel lie? How much of its weight is on the pixel itself?
@@ -380,9 +396,10 @@ filter_filmstrip([(16, 16), (10, 9), (24, 24), (6, 22)], seed=SEED)
 
 # %% [markdown]
 # A Gaussian filter has one kernel for all pixels. Three numbers tell how a network's kernels differ. *Unlike*:
-# how much the clean gray levels of the pixels it looks at differ from the centre's, against a Gaussian that is as
-# wide. *Elongation*: how far the kernel reaches along an edge, against across it; 1 for a Gaussian. And the *sum*
-# of the weights: 1 keeps the brightness.
+# how much the clean gray levels of the pixels it looks at differ from the centre's. That needs a control: a
+# Gaussian of the same mean distance, and, since a network's kernels have a sharper peak than any Gaussian, the
+# same network's kernels *from another photo*. *Elongation*: how far the kernel reaches along an edge, against
+# across it; 1 for a Gaussian. And the *sum* of the weights: 1 keeps the brightness.
 
 # %%
 facts = kernel_facts(tnet, noisy[:12], clean[:12], pixels=8, seed=SEED)
@@ -395,24 +412,26 @@ headline("TNet's kernels at edges, unlike against a Gaussian", summary(ratio)["m
 
 # %%
 photo_networks = ("tnet", "tiny-denoiser", "noise2noise-unet")
-of_photos = [row for row in results["kernels"] if row["network"] in photo_networks]
-keys = {"sum": "sum", "own": "own weight", "against_gaussian": "unlike, against a Gaussian", "elongation": "elongation"}
+of_photos = [row for row in results["kernels"] if row["network"] in photo_networks and row["where"] in ("edge", "flat")]
+keys = {"sum": "sum", "own": "own weight", "against_gaussian": "unlike, against a Gaussian",
+        "against_other": "against another photo's kernels", "elongation": "elongation"}  # fmt: skip
 rows = [[row["network"], row["where"], *(format_summary(row[key], 2) for key in keys)] for row in of_photos]
 Markdown(
-    f"{of_photos[0]['sum']['count']} photos, 8 pixels of each kind (a Gaussian has 1 in each of the last two columns):\n\n"
+    f"{of_photos[0]['sum']['count']} pairs, 8 pixels of each kind (1 means no difference; elongation 1 is round):\n\n"
     + table(["network", "where", *keys.values()], rows)
 )
 
 # %% [markdown]
-# At edges the kernels stay on their own side, and reach a little further along the edge than across. In flat
-# regions, where there is nothing to follow, they are nearly round. This is what a Gaussian filter cannot do, and
-# it is measured, not read off one picture.
+# At edges the kernels *lean* to their own side, and reach a little further along the edge than across. Most of
+# what the Gaussian seems to show is not content, as the column beside it tells: another photo's kernels do nearly
+# as well. What remains is small and certain. In flat regions, where there is nothing to follow, the kernels are
+# nearly round. So claim 4 holds, and by less than a picture of one kernel would make one believe.
 #
 # ## 4.8 How far does it look?
 #
 # TNet pools its input down to a single pixel, so by its architecture each output sees the whole photo.
-# **Predict** the radius within which half of the weight lies. The *effective* receptive field (Luo et al., 2016)
-# is the mean size of the gradient of one output over many photos.
+# **Predict** the radius within which half of the weight lies. The *effective* receptive field (after Luo et al.,
+# 2016) is here the mean size of the gradient of one output over many photos.
 
 # %%
 fields = {name: effective_receptive_field(load_pretrained(name), noisy, (16, 16)) for name in photo_networks}
@@ -420,25 +439,26 @@ shown = [residual((field / field.max()).sqrt()[None, None], scale=5) for field i
 picture(
     panel(shown, list(fields), columns=3),
     "Effective receptive fields, the root of each weight: TinyDenoiser's is round; TNet's is a narrow peak on a weak floor "
-    "that covers the whole photo",
+    "that covers the whole photo; the U-Net's is a narrow peak with a faint halo",
 )
 
 # %%
 for name, field in fields.items():
     print(f"{name:18s} 90 % of the weight lies within {radius(field, (16, 16)):.0f} pixels")
 rows = [[row["network"], format_summary(row["radius_50"], 1), format_summary(row["radius_90"], 1)]
-        for row in of_photos if row["where"] == "edge"]  # fmt: skip
+        for row in results["kernels"] if row["network"] in photo_networks and row["where"] == "middle pixel"]  # fmt: skip
 Markdown(table(["network", "radius of 50 % of the weight, pixels", "of 90 %"], rows))
 
 # %% [markdown]
-# TNet is a narrow peak on a weak floor: the floor is its latent pixel, which adds a little of everything.
+# (The numbers above are of the mean map; the table has the mean over single photos.) TNet is a narrow peak on a
+# weak floor: its coarse levels, which see an eighth of the resolution and less, add a little of everything.
 # TinyDenoiser looks at a much smaller area and denoises better. Seeing far is no merit in itself.
 #
 # ## 4.9 Would the map look the same if the network were another?
 #
 # A map can look convincing and have nothing to do with what the network learnt (Adebayo et al., 2018). The test:
 # draw the layers anew, from the last to the first, and compare the map with the trained network's by rank
-# correlation; 1 means the same order of all pixels, 0 none. **Predict** how many layers it takes.
+# correlation; 1 means the same order of all pixels, 0 no relation. **Predict** how many layers it takes.
 
 # %%
 trained_map = loss_map(tnet, noisy, clean, n_samples=1)
@@ -453,12 +473,14 @@ rows = [
     [row["last"], *(format_summary(row[key], 2) if key in row else "-" for key in ("loss", "output", "kernel"))]
     for row in results["randomised"]
 ]
-Markdown(table(["drawn anew, from the last layer to", "dL/dX", "d sum f/dX", "kernel of the middle pixel"], rows))
+columns = ["drawn anew, from the last layer to", "dL/dX", "d sum f/dX", "kernel of the middle pixel"]
+Markdown(f"Means of three draws of the weights (± is over pairs):\n\n{table(columns, rows)}")
 
 # %% [markdown]
-# One layer is enough, for every map: these maps do show what was learnt. And the last row shows the other half:
-# the noise itself, without any network, is more like TNet's dL/dX than any untrained network's. A map can pass
-# one sanity check and fail the next.
+# One layer is enough, for every map: these maps do depend on the weights. (On the crops of two photos above, an
+# untrained network can still agree a little; over many photos next to nothing is left.) And the last row shows
+# the other half: the noise itself, without any network, is more like TNet's dL/dX than the mean untrained
+# network's. A map can pass one sanity check and fail the next.
 #
 # ## 4.10 SmoothGrad's noise is noise to a denoiser
 #
@@ -471,7 +493,7 @@ rows = [
     [f"{row['noise_level']:.0%}", *(f"{row[key]:.1f}" for key in ("input", *photo_networks))]
     for row in results["smoothgrad_noise"]
 ]
-columns = ["SmoothGrad's noise level", "PSNR of a copy, dB", "after TNet", "after TinyDenoiser", "after the U-Net"]
+columns = ["SmoothGrad's noise level", "PSNR of a copy (clipped), dB", "after TNet", "after TinyDenoiser", "after the U-Net"]
 Markdown(table(columns, rows))
 
 # %%
@@ -479,10 +501,11 @@ rows = [
     [f"{row['noise_level']:.0%}", *(format_summary(values) for values in (row["bins"][0], row["bins"][-1], row["difference"]))]
     for row in results["self_influence"] if (row["network"], row["colours"]) == ("tnet", "together")
 ]  # fmt: skip
-Markdown(table(["SmoothGrad's noise level", "self-influence, cleanest pixels", "noisiest", "difference"], rows))
+columns = ["SmoothGrad's noise level", "self-influence, cleanest pixels", "noisiest", "difference"]
+Markdown(f"TNet, one noisy copy of each photo:\n\n{table(columns, rows)}")
 
 # %% [markdown]
-# The usual 15 % is far more noise than the photos have themselves. It makes *every* pixel noisy, and so the very
+# The usual 15 % is more noise than the photos have themselves. It makes *every* pixel noisy, and so the very
 # contrast between clean and noisy pixels that one wants to see fades. For a denoiser, use little noise or none,
 # and say how much.
 #
@@ -509,20 +532,23 @@ for name in ("unet-moderate", "autoencoder-moderate"):
     titles += [f"{name.split('-')[0]}, row {row}" for row, _ in places]
 picture(
     panel(shown, titles, columns=7),
-    "Kernels at three pixels of a noisy 7, +-0.5: the U-Net's have a strong weight in the middle, the autoencoder's are spread",
+    "Kernels at three pixels of a noisy 7, +-0.5, for both networks: they differ much from pixel to pixel, so that three "
+    "do not show which network has more weight in the middle",
 )
 
 # %%
 rows = [
-    [row["network"], format_summary(row["own"], 2), format_summary(row["sum"], 2), format_summary(row["radius_50"], 1)]
-    for row in results["kernels"] if row["network"] in digit_facts
+    [row["network"], format_summary(row["own"], 2), format_summary(row["sum"], 2), f"{row['own_share']:.2f}"]
+    for row in results["kernels"] if row["network"] in digit_facts and row["where"] == "edge"
 ]  # fmt: skip
-Markdown(table(["network", "own weight", "sum", "radius of 50 % of the weight, pixels"], rows))
+Markdown(table(["network", "own weight", "sum of the weights", "own share of the sum"], rows))
 
 # %% [markdown]
-# The autoencoder has to rebuild each pixel from a picture of 7 x 7; the U-Net can look the pixel up. That is the
-# skip connection, seen from inside: the weight on the pixel itself. (The sums are above 1 since the blend dims
-# the digit and the network undoes it.)
+# Three kernels of one digit do not show it; the mean over many digits does. The autoencoder has to rebuild each
+# pixel from 80 channels of 7 x 7, where places are coarse; the U-Net can look the pixel up, and it has more
+# weight there, also as a share of the sum. That fits the skip connection; the ablation of notebook 2, with
+# kernels, would prove it. (Undoing the blend's dimming takes a sum of 1 / 0.75 = 1.33. Beyond that the networks
+# raise the contrast of the strokes.)
 #
 # ## 4.12 Exercises
 #
@@ -588,7 +614,7 @@ check.own_influence(own_influence)
 # - A saliency map answers one question: a score, a noise level, a reduction. Say which.
 # - SmoothGrad's samples reduce its error like 1 / sqrt(n). Its noise level changes the question.
 # - The gradient of the error is large where the error is, even for a network that does nothing.
-# - What a denoiser trusts is on the diagonal of its Jacobian, and in its rows: kernels that follow edges and
+# - What a denoiser trusts is on the diagonal of its Jacobian, and in its rows: kernels that lean along edges and
 #   discount outliers.
 # - One photo is an anecdote. Count over many, with an error bar, and with a control that cannot have what you
 #   look for.
