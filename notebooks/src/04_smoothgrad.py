@@ -478,7 +478,7 @@ Markdown(f"Means of three draws of the weights (± is over pairs):\n\n{table(col
 
 # %% [markdown]
 # One layer is enough, for every map: these maps do depend on the weights. (On the crops of two photos above, an
-# untrained network can still agree a little; over many photos next to nothing is left.) And the last row shows
+# untrained network can still agree a little; over many photos little is left.) And the last row shows
 # the other half: the noise itself, without any network, is more like TNet's dL/dX than the mean untrained
 # network's. A map can pass one sanity check and fail the next.
 #
