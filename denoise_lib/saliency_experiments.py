@@ -197,8 +197,8 @@ def reproduce(
 
 
 def claims_table(content: dict[str, Any]) -> str:
-    """The three claims about the paper's Figure 3 as Markdown tables, from a results file."""
-    names = {"loss": "1: size of dL/dX", "output": "2: d sum f / dX"}
+    """What the maps show of each network, as Markdown tables, from a results file."""
+    names = {"loss": "size of dL/dX", "output": "d sum f / dX"}
     maps = [
         [names[row["map"]], row["network"], f"{row['noise_level']:.0%}"]
         + [format_summary(row[group]) for group in (*GROUPS, "difference")]
@@ -214,7 +214,7 @@ def claims_table(content: dict[str, Any]) -> str:
     return (
         table(["map", "network", "noise level", *GROUPS, "noisy - elsewhere"], maps)
         + "\n\n"
-        + table(["3: self-influence", "colours", "noise level", *bins, "last - first"], influence)
+        + table(["self-influence", "colours", "noise level", *bins, "last - first"], influence)
         + "\n"
     )
 

@@ -722,9 +722,9 @@ def test_the_claims_as_tables() -> None:
     assert text.endswith("|\n") and lines[4] == "" and len(lines) == 8
     assert lines[0] == "| map | network | noise level | noisy | neighbours | elsewhere | noisy - elsewhere |"
     cell, other = "0.250 ± 0.012", "-0.500 ± 0.012"
-    assert lines[2] == "| 1: size of dL/dX | does nothing | 0% | " + " | ".join([cell] * 4) + " |"
-    assert lines[3] == "| 2: d sum f / dX | tnet | 15% | " + " | ".join([other] * 4) + " |"
-    assert lines[5].startswith("| 3: self-influence | colours | noise level | from 0 | from 0.01 |")
+    assert lines[2] == "| size of dL/dX | does nothing | 0% | " + " | ".join([cell] * 4) + " |"
+    assert lines[3] == "| d sum f / dX | tnet | 15% | " + " | ".join([other] * 4) + " |"
+    assert lines[5].startswith("| self-influence | colours | noise level | from 0 | from 0.01 |")
     assert lines[7] == "| tnet | each | 5% | 0.400 | 0.410 | 0.450 | 0.500 | 0.600 | 0.700 | -0.010 ± 0.002 |"
     assert len({line.count("|") for line in lines[:4]}) == len({line.count("|") for line in lines[5:]}) == 1
 
