@@ -21,7 +21,7 @@ SAME := env -u DENOISE_FULL CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint pairs unit widgets nbval browser notebooks html app lab reproduce benchmark bands clean
+.PHONY: help install run test lint pairs unit widgets nbval browser notebooks assignments html app lab reproduce benchmark bands clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
@@ -54,8 +54,8 @@ test: $(STAMP)  ## everything CI checks: lint, pairs, unit, widgets, nbval, brow
 lint: $(STAMP)  ## ruff and mypy
 	@status=0; "$(PY)" -m ruff check . || status=1; "$(PY)" -m mypy || status=1; exit $$status
 
-pairs: $(STAMP)  ## every notebook equals its source under notebooks/src
-	@"$(PY)" -m tools.notebooks check
+pairs: $(STAMP)  ## every notebook and problem set equals its source
+	@status=0; "$(PY)" -m tools.notebooks check || status=1; $(RUN) -m tools.assignments check || status=1; exit $$status
 
 unit: $(STAMP)  ## the tests of library, tools and project, with coverage
 	@$(RUN) -m pytest tests --ignore=tests/browser --cov --cov-report=term-missing:skip-covered
@@ -80,6 +80,9 @@ browser: $(STAMP)  ## notebooks, app and pages in a real browser (needs Chromium
 
 notebooks: $(STAMP)  ## bring notebooks/*.ipynb up to date with their sources (FORCE=1: execute all; ONLY=01_x: one)
 	@$(SAME) $(RUN) -m tools.notebooks execute $(if $(FORCE),--force) $(ONLY)
+
+assignments: $(STAMP)  ## release the problem sets from notebooks/assignments/src
+	@$(RUN) -m tools.assignments make
 
 html: $(STAMP)  ## notebooks as single-file pages whose sliders slide without kernel and network, into build/html/
 	@$(RUN) -m tools.pages

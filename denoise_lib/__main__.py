@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from . import __version__
+from .classroom.commands import add_parser as add_class_parser
 
 EPILOG = """examples:
   python -m denoise_lib reproduce unet-vs-autoencoder --data small --epochs 2 --seeds 1
@@ -15,6 +16,7 @@ EPILOG = """examples:
   python -m denoise_lib reproduce smoothgrad --pairs 240 --photos my/photos
   python -m denoise_lib train --network unet --noise blend:0.25 --epochs 5 --output my-unet
   python -m denoise_lib weights unet-moderate
+  python -m denoise_lib class --help
 """
 
 
@@ -67,6 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
     speed.add_argument("parts", nargs="*", help="of saliency, slider (default: all)")
     speed.add_argument("--output", default="results/benchmark.json", help="results file (default %(default)s)")
     speed.set_defaults(run=_benchmark)
+
+    add_class_parser(commands)
 
     weights = commands.add_parser("weights", help="list the shipped weights, or show a card")
     weights.add_argument("name", nargs="?", help="for example unet-moderate")

@@ -20,16 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from .exercise import NOT_ATTEMPTED, Exercise, Outcome, judge
+from .network_assignment import NETWORK_ASSIGNMENT
 from .network_exercises import NETWORK_EXERCISES
+from .noise2noise_assignment import NOISE2NOISE_ASSIGNMENT
 from .noise2noise_exercises import NOISE2NOISE_EXERCISES
+from .noise_assignment import NOISE_ASSIGNMENT
 from .noise_exercises import NOISE_EXERCISES
 from .results import table, write_json
+from .saliency_assignment import SALIENCY_ASSIGNMENT
 from .saliency_exercises import SALIENCY_EXERCISES
-from .validation import check_count
+from .validation import check_choice, check_count
 
-EXERCISES: dict[str, Exercise] = {
-    exercise.name: exercise for exercise in (*NOISE_EXERCISES, *NETWORK_EXERCISES, *NOISE2NOISE_EXERCISES, *SALIENCY_EXERCISES)
-}
+NOTEBOOKS = (*NOISE_EXERCISES, *NETWORK_EXERCISES, *NOISE2NOISE_EXERCISES, *SALIENCY_EXERCISES)
+PROBLEM_SETS = (*NOISE_ASSIGNMENT, *NETWORK_ASSIGNMENT, *NOISE2NOISE_ASSIGNMENT, *SALIENCY_ASSIGNMENT)
+EXERCISES: dict[str, Exercise] = {exercise.name: exercise for exercise in (*NOTEBOOKS, *PROBLEM_SETS)}
 COLUMNS = ("exercise", "status", "mistake", "attempts", "hints", "solution seen")
 
 
@@ -61,7 +65,10 @@ class Checker:
         print(f"hint {number} of 3: {self.exercise.hints[number - 1]}")
 
     def solution(self) -> None:
-        """Print the solution."""
+        """Print the solution, but not of what is handed in for points."""
+        if self.exercise.graded:
+            print(f"{self.exercise.name} is handed in for points: its solution is your instructor's to show.")
+            return
         self._answers.update(self.exercise.name, solution_seen=True)
         print(self.exercise.solution_text())
 
@@ -135,9 +142,13 @@ class Checks:
     def __dir__(self) -> list[str]:
         return [*self._checkers, "report", "export"]
 
-    def report(self) -> None:
-        """Print a table of all exercises and what was tried."""
-        print(table([*COLUMNS], [[*row] for row in self._rows()]))
+    def report(self, *names: str) -> None:
+        """Print a table of what was tried: of the named exercises, or of the notebooks' and whatever else was tried."""
+        for name in names:
+            check_choice(name, "exercise", tuple(self._checkers))
+        rows = {row[0]: [*row] for row in self._rows()}
+        shown = names or [name for name, row in rows.items() if not self._checkers[name].exercise.graded or row[3]]
+        print(table([*COLUMNS], [rows[name] for name in shown]))
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the report as CSV."""

@@ -13,7 +13,7 @@ import random
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from torch import Tensor
 from .validation import check_count
 
 NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
+# Names of mistakes in a function whose values may be right.
+CHANGES_INPUT, OTHER_TYPE = "changes its input", "wrong type of number"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class Exercise:
     pure: bool = True
     """Whether the function must leave its arguments as they are."""
     cases: int = 3
+    evidence: bool = True
+    """Whether a mistake is told with what was expected and got; not where what is observed says nothing to a student."""
+    graded: bool = False
+    """Whether it is handed in for points: then the course does not tell its solution."""
 
     def solution_text(self) -> str:
         """The solution's source code."""
@@ -72,14 +78,37 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One call: what was observed, or what was raised, and whether an argument was changed."""
+class Run:
+    """What one call did: all that is compared, as plain numbers and words, so that another process may have made the call."""
 
-    output: Any = None
-    observed: Any = None
+    numbers: list[Tensor] | None = None
+    """What was observed, float64; None where it is no number, tensor or sequence of them."""
+    shown: str = ""
+    """The same in a few words."""
+    type: str = ""
+    """Of the output, for example "Tensor", and of its numbers, where it is a tensor with dimensions."""
+    dtype: str | None = None
     raised: str | None = None
+    """The error, or "nothing" for a function that returned None."""
     attempted: bool = True
     changed: bool = False
+    """Whether an argument was changed."""
+
+    def packed(self) -> dict[str, Any]:
+        """As JSON has it."""
+        numbers = None if self.numbers is None else [[list(part.shape), part.flatten().tolist()] for part in self.numbers]
+        return {**vars(self), "numbers": numbers}
+
+    @classmethod
+    def unpacked(cls, content: dict[str, Any]) -> Run:
+        """The run that was packed; a ValueError or TypeError for anything else, whoever has made it."""
+        if not isinstance(content, dict) or content.keys() != {field.name for field in fields(cls)}:
+            raise ValueError("a packed run has the fields of a run.")
+        packed = content["numbers"]
+        numbers = packed and [torch.tensor(values, dtype=torch.float64).reshape(shape) for shape, values in packed]
+        words = {key: None if content[key] is None else str(content[key])[:400] for key in ("shown", "type", "dtype", "raised")}
+        words = {**words, "shown": words["shown"] or "", "type": words["type"] or ""}
+        return cls(numbers, **words, attempted=bool(content["attempted"]), changed=bool(content["changed"]))  # type: ignore[arg-type]
 
 
 def judge(exercise: Exercise, function: Callable[..., Any], seed: int | None = None) -> Outcome:
@@ -93,39 +122,43 @@ def judge(exercise: Exercise, function: Callable[..., Any], seed: int | None = N
     Returns:
         The outcome. No exception of the student's function gets out; an endless loop is not stopped here.
     """
+    first = random.SystemRandom().randrange(2**31) if seed is None else check_count(seed, "seed", 0, example=0)
+    return compare(exercise, attempt(exercise, function, first), first)
+
+
+def attempt(exercise: Exercise, function: Callable[..., Any], seed: int) -> list[Run]:
+    """Call a student's function on the arguments of seed, seed + 1, ...: one run for each case of the exercise."""
     if not callable(function):
         raise TypeError(f"{exercise.name} checks a function, but got a {type(function).__name__}; pass its name without ().")
     with _torch_as_usual():
-        return _judge(exercise, function, seed)
+        return [_run(exercise, function, case) for case in range(seed, seed + exercise.cases)]
 
 
-def _judge(exercise: Exercise, function: Callable[..., Any], seed: int | None) -> Outcome:
-    first = random.SystemRandom().randrange(2**31) if seed is None else check_count(seed, "seed", 0, example=0)
-    seeds = range(first, first + exercise.cases)
-    mine = [_run(exercise, function, case) for case in seeds]
+def compare(exercise: Exercise, mine: list[Run], seed: int) -> Outcome:
+    """Say what a function does, from its runs on the arguments of this seed (see `attempt`)."""
+    if len(mine) != exercise.cases:
+        raise ValueError(f"{exercise.name} is compared on {exercise.cases} runs, but there are {len(mine)}.")
     if not mine[0].attempted:
         return Outcome(exercise.name, NOT_ATTEMPTED, None, f"not attempted yet. {exercise.asks}")
-    wanted = [_run(exercise, exercise.solution, case) for case in seeds]
+    wanted = attempt(exercise, exercise.solution, seed)
     same = [_alike(one, other, exercise.tolerance) for one, other in zip(mine, wanted, strict=True)]
     changed = exercise.pure and any(run.changed for run in mine)
     if all(same):
         if changed:
-            return _wrong(
-                exercise, "changes its input", "the result is right, but your function changes its input; work on a copy."
-            )
-        if slip := _kind_of_number(mine[0].output, wanted[0].output):
-            return _wrong(exercise, "wrong type of number", slip)
+            return _wrong(exercise, CHANGES_INPUT, "the result is right, but your function changes its input; work on a copy.")
+        if slip := _kind_of_number(mine[0], wanted[0]):
+            return _wrong(exercise, OTHER_TYPE, slip)
         return Outcome(exercise.name, RIGHT, None, "right.")
     place = same.index(False)
-    evidence = _evidence(exercise, seeds[place], mine[place], wanted[place])
+    evidence = f" {_evidence(exercise, seed + place, mine[place], wanted[place])}" if exercise.evidence else ""
     for mistake in exercise.mistakes:
-        runs = [_run(exercise, mistake.function, case) for case in seeds]
+        runs = attempt(exercise, mistake.function, seed)
         if all(_alike(one, other, exercise.tolerance) for one, other in zip(mine, runs, strict=True)):
-            return _wrong(exercise, mistake.name, f"{mistake.says} {evidence}")
+            return _wrong(exercise, mistake.name, f"{mistake.says}{evidence}")
     name, slip = _in_general(mine[place], wanted[place])
     if changed:
-        name, slip = "changes its input", "your function changes its input; work on a copy."
-    return _wrong(exercise, name, f"{slip} {evidence}")
+        name, slip = CHANGES_INPUT, "your function changes its input; work on a copy."
+    return _wrong(exercise, name, f"{slip}{evidence}")
 
 
 @contextmanager
@@ -148,7 +181,7 @@ def _torch_as_usual() -> Iterator[None]:
         torch.random.set_rng_state(state)
 
 
-def _is_stub(function: Callable[..., Any]) -> bool:
+def is_stub(function: Callable[..., Any]) -> bool:
     """Whether the function's body is empty: `...`, `pass` or a comment."""
     code = getattr(function, "__code__", None)
     return code is not None and len(list(dis.get_instructions(code))) <= 4
@@ -158,7 +191,7 @@ def _wrong(exercise: Exercise, name: str, sentence: str) -> Outcome:
     return Outcome(exercise.name, WRONG, name, f"not yet: {sentence}")
 
 
-def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> _Run:
+def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> Run:
     """One call on the arguments of one seed; these are made anew for each call, so that no call sees another's changes."""
     arguments = exercise.arguments(torch.Generator().manual_seed(seed))
     try:
@@ -168,17 +201,18 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> _Run:
         raise
     except BaseException as error:  # also exit(), which would end the kernel
         if isinstance(error, NotImplementedError) and not error.args:  # torch raises it with a text
-            return _Run(attempted=False, raised="NotImplementedError")
-        return _Run(raised=_words(error))
+            return Run(attempted=False, raised="NotImplementedError")
+        return Run(raised=_words(error))
     if output is None or output is Ellipsis:
-        return _Run(attempted=not _is_stub(function), raised="nothing")
+        return Run(attempted=not is_stub(function), raised="nothing")
     try:
         observed = exercise.observe(arguments, output)
     except Exception:  # the output is of a kind that cannot even be looked at
         observed = None
     before = exercise.arguments(torch.Generator().manual_seed(seed))
     changed = any(isinstance(old, Tensor) and not torch.equal(old, new) for old, new in zip(before, arguments, strict=True))
-    return _Run(output, observed, changed=changed)
+    dtype = str(output.dtype) if isinstance(output, Tensor) and output.dim() else None
+    return Run(_numbers(observed), _short(observed), type(output).__name__, dtype, changed=changed)
 
 
 def _words(error: BaseException) -> str:
@@ -189,15 +223,14 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
 
 
-def _alike(one: _Run, other: _Run, tolerance: float) -> bool:
+def _alike(one: Run, other: Run, tolerance: float) -> bool:
     if one.raised is not None or other.raised is not None:
         return one.raised == other.raised
-    mine, theirs = _numbers(one.observed), _numbers(other.observed)
-    if mine is None or theirs is None or len(mine) != len(theirs):
+    if one.numbers is None or other.numbers is None or len(one.numbers) != len(other.numbers):
         return False
     return all(
         a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
-        for a, b in zip(mine, theirs, strict=True)
+        for a, b in zip(one.numbers, other.numbers, strict=True)
     )
 
 
@@ -223,42 +256,37 @@ def _flat(value: Any) -> list[Tensor] | None:
     return None
 
 
-def _kind_of_number(got: Any, wanted: Any) -> str | None:
+def _kind_of_number(got: Run, wanted: Run) -> str | None:
     """What is wrong with the type of a result whose values are right."""
-    if not isinstance(wanted, Tensor) or wanted.dim() == 0:
+    if wanted.dtype is None:
         return None  # one number is one number, be it a tensor or a float
-    if not isinstance(got, Tensor):
-        return f"the values are right, but your function returns a {type(got).__name__}, and a tensor is asked for."
+    if got.type != "Tensor" and got.dtype is None:
+        return f"the values are right, but your function returns a {got.type}, and a tensor is asked for."
     if got.dtype != wanted.dtype:
         return f"the values are right, but their type is {got.dtype}, and {wanted.dtype} is asked for."
     return None
 
 
-def _in_general(mine: _Run, wanted: _Run) -> tuple[str, str]:
+def _in_general(mine: Run, wanted: Run) -> tuple[str, str]:
     """Name and sentence for a mistake that is not in the bank."""
     if mine.raised == "nothing":
         return "returns nothing", "your function returns nothing (None), at least for some input; every path needs a return."
     if mine.raised is not None:
         return "raises", f"your function raises {mine.raised}."
-    got, asked = _numbers(mine.observed), _numbers(wanted.observed)
-    if got is None:
-        return (
-            "wrong type",
-            f"your function returns a {type(mine.output).__name__}, which is no number, tensor or tuple of them.",
-        )
-    if asked is not None and [part.shape for part in got] != [part.shape for part in asked]:
+    if mine.numbers is None:
+        return "wrong type", f"your function returns a {mine.type}, which is no number, tensor or tuple of them."
+    if wanted.numbers is not None and [part.shape for part in mine.numbers] != [part.shape for part in wanted.numbers]:
         return "wrong shape", "your result has another shape than the one that is asked for."
-    if any(part.isnan().any() for part in got):
+    if any(part.isnan().any() for part in mine.numbers):
         return "not a number", "your result contains NaN; look for 0 / 0 or the logarithm of a negative number."
     return "other values", "your result has other values."
 
 
-def _evidence(exercise: Exercise, seed: int, mine: _Run, wanted: _Run) -> str:
+def _evidence(exercise: Exercise, seed: int, mine: Run, wanted: Run) -> str:
     arguments = exercise.arguments(torch.Generator().manual_seed(seed))
     names = inspect.signature(exercise.solution).parameters
     given = ", ".join(f"{name} = {_short(value)}" for name, value in zip(names, arguments, strict=False))
-    got = mine.raised if mine.raised is not None else _short(mine.observed)
-    return f"For {given}: expected {_short(wanted.observed)}, got {got}."
+    return f"For {given}: expected {wanted.shown}, got {mine.raised if mine.raised is not None else mine.shown}."
 
 
 def _short(value: Any) -> str:
@@ -275,3 +303,27 @@ def _short(value: Any) -> str:
         return f"an empty tensor {tuple(numbers[0].shape)}"
     low, high = numbers[0].min().item(), numbers[0].max().item()
     return f"tensor {tuple(numbers[0].shape)} with mean {numbers[0].mean().item():.4g} in [{low:.3g}, {high:.3g}]"
+
+
+def noise_facts(copies: Any, means: Tensor, generator: torch.Generator) -> Any:
+    """What the noise of two noisy copies is like, in whatever order it was drawn.
+
+    Of each copy: mean, deviation and mean size of its noise, the shares below 0 and above 1, and how far neighbours along each
+    dimension share their noise; then the correlation of the two; and whether this generator, whose seed has to lie above 2**31,
+    was used as it was given: a student's own seed is smaller. For copies of another shape, the copies.
+    """
+    copies = [torch.as_tensor(copy).detach() for copy in copies]
+    if len(copies) != 2 or any(copy.shape != means.shape for copy in copies):
+        return copies
+    both = torch.stack(copies)
+    noise = (both - means).flatten(1)
+    mean = noise.mean(1, keepdim=True)
+    deviation = (noise - mean).square().mean(1, keepdim=True).sqrt()
+    unit = ((noise - mean) / deviation.clamp(min=1e-6)).reshape(both.shape)
+    pixels = tuple(range(1, both.dim()))
+    shared = [(unit * unit.roll(1, dim)).mean(pixels).square() for dim in pixels if both.shape[dim] > 1]
+    outside = [(both < 0).float().mean(pixels), (both > 1).float().mean(pixels)]
+    untouched = torch.equal(generator.get_state(), torch.Generator().manual_seed(generator.initial_seed()).get_state())
+    used = float(not untouched and generator.initial_seed() > 2**31)
+    facts = torch.stack([mean[:, 0], deviation[:, 0], unit.abs().mean(pixels), *outside, *shared])
+    return [facts, (unit[0] * unit[1]).mean(), used]

@@ -65,6 +65,12 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, *, z
     return float(loss.detach())
 
 
+def _step_and_graph(model: nn.Module, optimizer: torch.optim.Optimizer, noisy: Tensor, clean: Tensor) -> Tensor:
+    loss: Tensor = (model(noisy) - clean).square().mean()
+    _step(model, optimizer, loss)
+    return loss
+
+
 def _step_first(model: nn.Module, optimizer: torch.optim.Optimizer, noisy: Tensor, clean: Tensor) -> float:
     loss = (model(noisy) - clean).square().mean()
     optimizer.step()
@@ -88,10 +94,12 @@ def _training_arguments(generator: Generator) -> tuple[Any, ...]:
     return model, optimizer, noisy, clean
 
 
-def _as_float(value: Any) -> float:
-    if isinstance(value, str):
-        raise TypeError
-    return float(value.detach() if isinstance(value, Tensor) else value)
+def _as_float(value: Any) -> Any:
+    """One number as a float; anything else as it is, and so is a string, which float() would read."""
+    try:
+        return value if isinstance(value, str) else float(value.detach() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError, RuntimeError):
+        return value
 
 
 def _after_training(arguments: tuple[Any, ...], output: Any) -> list[Any]:
@@ -122,8 +130,8 @@ def _in_mode(model: nn.Module, noisy: Tensor, clean: Tensor, training: bool, how
     return float(error.sum() if how == "sum" else error.mean() if how == "mean" else error.mean().sqrt())
 
 
-def _with_graph(model: nn.Module, noisy: Tensor, clean: Tensor) -> Tensor:
-    model.eval()
+def _with_graph(model: nn.Module, noisy: Tensor, clean: Tensor, training: bool = False) -> Tensor:
+    model.train(training)
     error: Tensor = (model(noisy) - clean).square().mean()
     return error
 
@@ -202,6 +210,16 @@ NETWORK_EXERCISES = (
                 lambda x, conv: (max_pool2d(relu(conv(x)), 2), conv(x)),
             ),
             Mistake(
+                "pools before the ReLU",
+                "you pool what comes before the ReLU, so that what goes on has had none; what you save has.",
+                lambda x, conv: (max_pool2d(conv(x), 2), relu(conv(x))),
+            ),
+            Mistake(
+                "ReLU before the convolution",
+                "your ReLU comes before the convolution; it belongs behind it.",
+                lambda x, conv: (max_pool2d(conv(relu(x)), 2), conv(relu(x))),
+            ),
+            Mistake(
                 "saves the input",
                 "you save the input; the skip carries the features of this level.",
                 lambda x, conv: (max_pool2d(relu(conv(x)), 2), x),
@@ -243,6 +261,11 @@ NETWORK_EXERCISES = (
                 "blurs",
                 "you interpolate between pixels; asked is repeating them (mode='nearest').",
                 lambda x, skip: torch.cat([interpolate(x, scale_factor=2, mode="bilinear"), skip], dim=1),
+            ),
+            Mistake(
+                "repeats the whole image",
+                "you lay copies of the whole of x beside each other; repeat each of its pixels in place.",
+                lambda x, skip: torch.cat([x.repeat(1, 1, 2, 2), skip], dim=1),
             ),
             Mistake(
                 "concatenates images",
@@ -299,6 +322,17 @@ NETWORK_EXERCISES = (
                 lambda m, o, noisy, clean: _step(m, o, (m(noisy) - clean).square().sum()),
             ),
             Mistake(
+                "absolute error",
+                "you take the absolute error; asked is the squared one.",
+                lambda m, o, noisy, clean: _step(m, o, (m(noisy) - clean).abs().mean()),
+            ),
+            Mistake(
+                "returns the loss with its graph",
+                "the step is right, but the loss that you return still carries its graph, and keeps it in memory; "
+                "return a float.",
+                _step_and_graph,
+            ),
+            Mistake(
                 "input and target exchanged",
                 "you denoise the clean image towards the noisy one.",
                 lambda m, o, noisy, clean: _step(m, o, (m(clean) - noisy).square().mean()),
@@ -311,6 +345,7 @@ NETWORK_EXERCISES = (
         ),
         observe=_after_training,
         pure=False,
+        evidence=False,
     ),
     Exercise(
         "test_error",
@@ -325,8 +360,13 @@ NETWORK_EXERCISES = (
             ),
             Mistake(
                 "forgets no_grad",
-                "your result carries a graph of gradients; use torch.no_grad(), and return a float.",
+                "your network records a graph for gradients that nobody needs here; use torch.no_grad().",
                 _with_graph,
+            ),
+            Mistake(
+                "neither eval nor no_grad",
+                "two things are missing: the network is still in training mode, and it records a graph for gradients.",
+                lambda m, noisy, clean: _with_graph(m, noisy, clean, training=True),
             ),
             Mistake(
                 "compares with the input",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, noise_facts
 
 
 def exchange(first: Tensor, second: Tensor, swap: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,19 +44,22 @@ def _copies(generator: Generator) -> tuple[Any, ...]:
 
 
 def _loss_and_variance(generator: Generator) -> tuple[Any, ...]:
-    variance = 0.01 + 0.01 * float(torch.rand((), generator=generator))
-    return variance + 0.002 + 0.004 * float(torch.rand((), generator=generator)), variance
+    variance = 0.2 + 0.1 * float(torch.rand((), generator=generator))
+    # More than the variance's root, which else leaves a negative number to the logarithm: all such slips would look alike.
+    return math.sqrt(variance) + 0.05 + 0.1 * float(torch.rand((), generator=generator)), variance
 
 
 def _with_gaps(generator: Generator) -> tuple[Any, ...]:
-    output, target = (torch.rand(2, 3, 6, 5, generator=generator) for _ in range(2))
-    known = (torch.rand(2, 3, 6, 5, generator=generator) < 0.5).float()
+    output, target, chance = (torch.rand(2, 3, 6, 5, generator=generator) for _ in range(3))
+    uneven = torch.tensor([0.4, 0.8])[:, None, None, None]  # the images differ in their errors, and in their gaps
+    known = (chance < uneven).float()
     target = (target - 0.3).clamp(min=0)  # some known numbers are 0, too
-    return output, target * known, known
+    return output * uneven, target * known, known
 
 
 def _cells(generator: Generator) -> tuple[Any, ...]:
     rows, columns = (torch.randint(0, 4, (3, 5), generator=generator) for _ in range(2))
+    rows[0, 0], columns[0, 0] = 1, 3  # not the corner of the first cell
     return torch.rand(1, 3, 12, 20, generator=generator), rows, columns
 
 
@@ -68,22 +71,23 @@ def _one_place(large: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return point_sample(large, rows[:1, :1].expand_as(rows), columns[:1, :1].expand_as(columns))
 
 
+def _cut(large: Tensor, rows: Tensor, columns: Tensor, strided: bool) -> Tensor:
+    height, width = rows.shape
+    i, j = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    if strided:
+        return large.reshape(1, 3, 4, height, 4, width)[:, :, rows, i, columns, j]
+    return large.reshape(1, 3, height, width, 4, 4)[:, :, i, j, rows, columns]
+
+
 def _gray_and_sigma(generator: Generator) -> tuple[Any, ...]:
     sigma = 0.2 + 0.1 * float(torch.rand((), generator=generator))
     source = Generator().manual_seed(2**31 + 1 + int(torch.randint(2**31, (), generator=generator)))
-    return torch.full((1, 3, 256, 256), 0.2), sigma, source
+    return torch.tensor([0.2, 0.8]).repeat_interleave(128).expand(2, 3, 128, 256).clone(), sigma, source
 
 
-def _noise_facts(arguments: tuple[Any, ...], output: Any) -> Tensor:
-    """Of input and target: mean and deviation of the noise, the share below 0; their correlation; was the generator used?"""
+def _target_facts(arguments: tuple[Any, ...], output: Any) -> Any:
     clean, _, generator = arguments
-    copies = [torch.as_tensor(copy) for copy in output]
-    flat = torch.stack([(copy - clean).flatten() for copy in copies])
-    below = torch.stack([(copy < 0).float().mean() for copy in copies])
-    untouched = torch.equal(generator.get_state(), Generator().manual_seed(generator.initial_seed()).get_state())
-    used = float(not untouched and generator.initial_seed() > 2**31)
-    correlation = torch.corrcoef(flat)[0, 1].nan_to_num(1.0)
-    return torch.stack([*flat.mean(1), *flat.std(1), *below, correlation, torch.tensor(used)])
+    return noise_facts(output, clean, generator)
 
 
 def _shared(clean: Tensor, sigma: float, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -105,6 +109,27 @@ def _twice_noisy(clean: Tensor, sigma: float, generator: Generator) -> tuple[Ten
     return first, first + sigma * torch.randn(clean.shape, generator=generator)
 
 
+def _gray_noise(clean: Tensor, sigma: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    noises = [sigma * torch.randn(clean[:, :1].shape, generator=generator) for _ in range(2)]
+    return clean + noises[0], clean + noises[1]
+
+
+def _uniform_noise(clean: Tensor, sigma: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    noises = [sigma * torch.rand(clean.shape, generator=generator) for _ in range(2)]
+    return clean + noises[0], clean + noises[1]
+
+
+def _by_image(output: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    return torch.stack([masked_loss(*image) for image in zip(output, target, known, strict=True)]).mean()
+
+
+def _clear_median(generator: Generator) -> tuple[Any, ...]:
+    targets = torch.rand(101, generator=generator) ** 3
+    median = targets.median()
+    # No other target is near the median, so that one beside it is told from it, and a search on a grid from neither.
+    return (0.9 * targets + 0.05 * (targets >= median) + 0.05 * (targets > median),)
+
+
 def _least_losses(targets: Tensor) -> tuple[Tensor, Tensor]:
     mean, median = best_constants(targets)
     return (targets - mean).square().mean(), (targets - median).abs().mean()
@@ -119,6 +144,28 @@ NOISE2NOISE_EXERCISES = (
         noisy_targets,
         (
             Mistake("one noise for both", "input and target share their noise: the network learns to keep it.", _shared),
+            Mistake(
+                "one noise for all colours",
+                "all three colours of a pixel get the same noise; each number has noise of its own.",
+                _gray_noise,
+            ),
+            Mistake(
+                "ignores the generator",
+                "your noise does not come from the generator as it is given; pass generator=generator to torch.randn, "
+                "and do not seed it.",
+                lambda clean, sigma, generator: noisy_targets(clean, sigma, Generator().manual_seed(7)),
+            ),
+            Mistake(
+                "one noise, and not the generator's",
+                "input and target share their noise, and it does not come from the generator as it is given; use that one, do "
+                "not seed it, and let it go on.",
+                lambda clean, sigma, generator: _shared(clean, sigma, Generator().manual_seed(7)),
+            ),
+            Mistake(
+                "uniform noise",
+                "you draw numbers between 0 and 1, as torch.rand does; Gaussian noise has mean 0.",
+                _uniform_noise,
+            ),
             Mistake("clean target", "your target is clean; Noise2Noise has none.", _clean_target),
             Mistake(
                 "clips the target",
@@ -151,12 +198,14 @@ NOISE2NOISE_EXERCISES = (
             "Independent: draw twice. Mean zero: no clipping.",
             "clean + sigma * torch.randn(clean.shape, generator=generator), once for each.",
         ),
-        observe=_noise_facts,
+        observe=_target_facts,
         tolerance=0.02,
+        evidence=False,
     ),
     Exercise(
         "exchange",
-        "Write exchange(first, second, swap): exchange the pixels of two copies (N, 3, H, W) where swap (N, 1, H, W) is true.",
+        "Write exchange(first, second, swap): exchange the pixels of two copies (N, 3, H, W) where swap (N, 1, H, W) is true, "
+        "and return both, as a tuple.",
         _copies,
         exchange,
         (
@@ -164,6 +213,11 @@ NOISE2NOISE_EXERCISES = (
                 "one side only",
                 "the second copy does not get what the first one gave away.",
                 lambda first, second, swap: (torch.where(swap, second, first), second),
+            ),
+            Mistake(
+                "the other side only",
+                "the first copy does not get what the second one gave away.",
+                lambda first, second, swap: (first, torch.where(swap, first, second)),
             ),
             Mistake(
                 "the same copy twice",
@@ -215,6 +269,16 @@ NOISE2NOISE_EXERCISES = (
                 lambda loss, variance: -10 * math.log10(loss + variance),
             ),
             Mistake(
+                "root of the variance",
+                "you subtract the root of the variance; the loss is a squared error, and contains the variance itself.",
+                lambda loss, variance: -10 * math.log10(loss - math.sqrt(variance)),
+            ),
+            Mistake(
+                "variance squared",
+                "you square the variance; it is a square already.",
+                lambda loss, variance: -10 * math.log10(loss - variance**2),
+            ),
+            Mistake(
                 "natural logarithm",
                 "you use the natural logarithm; decibels use log10.",
                 lambda loss, variance: -10 * math.log(loss - variance),
@@ -231,7 +295,7 @@ NOISE2NOISE_EXERCISES = (
             ),
             Mistake(
                 "subtracts decibels",
-                "you subtract after the logarithm; errors add up, decibels do not.",
+                "you subtract after the logarithm, which is to divide; errors add up, decibels do not.",
                 lambda loss, variance: -10 * math.log10(loss) + 10 * math.log10(variance),
             ),
         ),
@@ -274,6 +338,16 @@ NOISE2NOISE_EXERCISES = (
                 lambda output, target, known: ((output - target).square() * known).sum() / len(output),
             ),
             Mistake(
+                "gaps from the target's zeros",
+                "you take each 0 of the target for a gap, but a known number may be 0; known says where the gaps are.",
+                lambda output, target, known: masked_loss(output, target, (target != 0).float()),
+            ),
+            Mistake(
+                "mean image by image",
+                "you take one mean for each image, and then their mean; each known number counts as much as any other.",
+                _by_image,
+            ),
+            Mistake(
                 "absolute error",
                 "you take the absolute error; asked is the squared one.",
                 lambda output, target, known: ((output - target).abs() * known).sum() / known.sum(),
@@ -288,7 +362,7 @@ NOISE2NOISE_EXERCISES = (
     Exercise(
         "point_sample",
         "Write point_sample(large, rows, columns): from each 4 x 4 cell of large (1, 3, 4h, 4w) take the pixel at "
-        "(rows, columns), (h, w) each.",
+        "(rows, columns), (h, w) each; the result is (1, 3, h, w).",
         _cells,
         point_sample,
         (
@@ -312,6 +386,21 @@ NOISE2NOISE_EXERCISES = (
                 lambda large, rows, columns: point_sample(large, 3 - rows, 3 - columns),
             ),
             Mistake(
+                "counts within the large image",
+                "you take rows and columns for places in the large image; they count within each cell.",
+                lambda large, rows, columns: large[:, :, rows, columns],
+            ),
+            Mistake(
+                "cuts the cells wrongly",
+                "the pixels of what you take for a cell lie far apart; a cell is 4 x 4 neighbours.",
+                lambda large, rows, columns: _cut(large, rows, columns, strided=True),
+            ),
+            Mistake(
+                "cells of 16 in a row",
+                "what you take for a cell are 16 pixels one after the other; a cell is 4 x 4 neighbours.",
+                lambda large, rows, columns: _cut(large, rows, columns, strided=False),
+            ),
+            Mistake(
                 "another place for each colour",
                 "each colour comes from another pixel; the colours of a pixel stay together.",
                 lambda large, rows, columns: torch.cat(
@@ -329,9 +418,8 @@ NOISE2NOISE_EXERCISES = (
     Exercise(
         "best_constants",
         "Write best_constants(targets): the number with the least mean squared error to all targets, and the one with "
-        "the least mean "
-        "absolute error, as a tuple.",
-        lambda generator: (torch.rand(101, generator=generator) ** 3,),
+        "the least mean absolute error, as a tuple.",
+        _clear_median,
         best_constants,
         (
             Mistake(
@@ -360,5 +448,6 @@ NOISE2NOISE_EXERCISES = (
             "For |c - t| the derivative counts how many targets are above and how many below.",
             "The first is targets.mean(), the second targets.median().",
         ),
+        tolerance=2e-3,  # a search over a thousand numbers is right, too
     ),
 )

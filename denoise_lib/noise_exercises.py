@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from .exercise import Exercise, Mistake
+from .exercise import Exercise, Mistake, noise_facts
 
 
 def _images(generator: Generator, count: int = 3, channels: int = 1) -> Tensor:
@@ -18,6 +18,20 @@ def _images(generator: Generator, count: int = 3, channels: int = 1) -> Tensor:
 def _image_noise_mu(generator: Generator) -> tuple[Any, ...]:
     mu = 0.3 + 0.2 * float(torch.rand((), generator=generator))
     return _images(generator), torch.randn(3, 1, 6, 5, generator=generator), mu
+
+
+def _image_wild_noise_mu(generator: Generator) -> tuple[Any, ...]:
+    image, noise, mu = _image_noise_mu(generator)
+    noise[:, :, 0, :2] = torch.tensor([-9.0, 9.0])  # so that some values lie below -1, too
+    return image, noise, mu
+
+
+def _noisy_and_clean(generator: Generator) -> tuple[Any, ...]:
+    """Images and channels that are not equally noisy; no pixel is without an error, whose logarithm would be infinite."""
+    clean = 0.3 + 0.4 * _images(generator, channels=3)
+    levels = torch.tensor([0.3, 0.6, 1.0])[:, None, None, None] * torch.tensor([1.0, 0.4, 0.7])[:, None, None]
+    size, sign = 0.2 + 0.8 * _images(generator, channels=3), _images(generator, channels=3) < 0.5
+    return clean + 0.3 * levels * torch.where(sign, size, -size), clean
 
 
 def blend(image: Tensor, noise: Tensor, mu: float) -> Tensor:
@@ -53,6 +67,11 @@ def _fixed_seed(image: Tensor, mu: float, generator: Generator) -> tuple[Tensor,
     return (1 - mu) * image + mu * noises[0], (1 - mu) * image + mu * noises[1]
 
 
+def _with_noise_of(shape: torch.Size, image: Tensor, mu: float, generator: Generator, uniform: bool = False) -> Any:
+    draw = torch.rand if uniform else torch.randn
+    return tuple((1 - mu) * image + mu * draw(shape, generator=generator) for _ in range(2))
+
+
 def _noise_on_noise(image: Tensor, mu: float, generator: Generator) -> tuple[Tensor, Tensor]:
     first = two_copies(image, mu, generator)[0]
     return first, (1 - mu) * first + mu * torch.randn(image.shape, generator=generator)
@@ -66,29 +85,22 @@ def _scaled(image: Tensor, mu: float, generator: Generator, power: float, dim: f
     return tuple(dim * image + mu**power * torch.randn(image.shape, generator=generator) for _ in range(2))  # type: ignore[return-value]
 
 
-def _pair_facts(arguments: tuple[Any, ...], output: Any) -> Tensor:
-    """Of both copies: mean and deviation of the noise, the share below 0; their correlation; was the generator used?"""
+def _pair_facts(arguments: tuple[Any, ...], output: Any) -> Any:
     image, mu, generator = arguments
-    copies = [torch.as_tensor(copy) for copy in output]
-    flat = torch.stack([(copy - (1 - mu) * image).flatten() for copy in copies])
-    below = torch.stack([(copy < 0).float().mean() for copy in copies])
-    untouched = torch.equal(generator.get_state(), Generator().manual_seed(generator.initial_seed()).get_state())
-    used = float(not untouched and generator.initial_seed() > 2**31)  # a seed of one's own is smaller
-    correlation = torch.corrcoef(flat)[0, 1].nan_to_num(1.0)
-    return torch.stack([*flat.mean(1), *flat.std(1), *below, correlation, torch.tensor(used)])
+    return noise_facts(output, (1 - mu) * image, generator)
 
 
 def _gray_and_mu(generator: Generator) -> tuple[Any, ...]:
     mu = 0.15 + 0.1 * float(torch.rand((), generator=generator))
     source = Generator().manual_seed(2**31 + 1 + int(torch.randint(2**31, (), generator=generator)))
-    return torch.tensor([0.05, 0.95]).repeat_interleave(200).expand(1, 1, 400, 400).clone(), mu, source
+    return torch.tensor([0.05, 0.95]).repeat_interleave(200).expand(2, 1, 200, 400).clone(), mu, source
 
 
 NOISE_EXERCISES = (
     Exercise(
         "blend",
         "Write blend(image, noise, mu): the papers' noise, (1 - mu) image + mu noise, clipped to [0, 1].",
-        _image_noise_mu,
+        _image_wild_noise_mu,
         blend,
         (
             Mistake(
@@ -98,6 +110,21 @@ NOISE_EXERCISES = (
                 "does not dim the image",
                 "you add the noise to the full image; the blend dims it.",
                 lambda image, noise, mu: (image + mu * noise).clamp(0, 1),
+            ),
+            Mistake(
+                "neither dims nor clips",
+                "you add the noise to the full image, and let values leave [0, 1]; the blend dims the image and clips the sum.",
+                lambda image, noise, mu: image + mu * noise,
+            ),
+            Mistake(
+                "clips at 1 alone",
+                "your values end at 1, but some are below 0; clip at both ends.",
+                lambda image, noise, mu: ((1 - mu) * image + mu * noise).clamp(max=1),
+            ),
+            Mistake(
+                "clips at 0 alone",
+                "your values end at 0, but some are above 1; clip at both ends.",
+                lambda image, noise, mu: ((1 - mu) * image + mu * noise).clamp(min=0),
             ),
             Mistake(
                 "mu on the wrong side",
@@ -123,6 +150,11 @@ NOISE_EXERCISES = (
                 "scale of 255",
                 "your noise is 255 times too strong; these images lie in [0, 1].",
                 lambda image, noise, mu: ((1 - mu) * image + 255 * mu * noise).clamp(0, 1),
+            ),
+            Mistake(  # each call finds torch's own generator as the student's call has found it
+                "noise of its own",
+                "you draw noise of your own; mix in the noise that is given.",
+                lambda image, noise, mu: ((1 - mu) * image + mu * torch.randn_like(image)).clamp(0, 1),
             ),
         ),
         (
@@ -175,13 +207,15 @@ NOISE_EXERCISES = (
     ),
     Exercise(
         "two_copies",
-        "Write two_copies(image, mu, generator): two unclipped noisy copies with independent noise, as a tuple.",
+        "Write two_copies(image, mu, generator): two unclipped noisy copies, (1 - mu) image + mu N, with independent normal "
+        "noise N, as a tuple.",
         _gray_and_mu,
         two_copies,
         (
             Mistake(
                 "ignores the generator",
-                "your noise does not come from the given generator; pass generator=generator to torch.randn.",
+                "your noise does not come from the generator as it is given; pass generator=generator to torch.randn, "
+                "and do not seed it.",
                 lambda image, mu, generator: two_copies(image, mu, Generator().manual_seed(7)),
             ),
             Mistake(
@@ -189,12 +223,26 @@ NOISE_EXERCISES = (
                 "you clip; these copies are not clipped.",
                 lambda image, mu, generator: tuple(copy.clamp(0, 1) for copy in two_copies(image, mu, generator)),
             ),
-            Mistake("one noise for both", "both copies have the same noise; draw it twice.", _same_noise),
             Mistake(
-                "a new seed for each copy",
-                "you seed a generator of your own: the same noise comes each time; use the one "
-                "that is given, and let it go on.",
+                "one noise for both",
+                "both copies have the same noise; the second needs other noise, which the generator gives if it just goes on.",
+                _same_noise,
+            ),
+            Mistake(
+                "one noise, and not the generator's",
+                "both copies have the same noise, and it does not come from the generator as it is given; use that one, do "
+                "not seed it, and let it go on.",
                 _fixed_seed,
+            ),
+            Mistake(
+                "one noise for all images",
+                "all images of the batch get the same noise; each number has noise of its own.",
+                lambda image, mu, generator: _with_noise_of(image.shape[1:], image, mu, generator),
+            ),
+            Mistake(
+                "uniform noise",
+                "you draw numbers between 0 and 1, as torch.rand does; normal noise has mean 0.",
+                lambda image, mu, generator: _with_noise_of(image.shape, image, mu, generator, uniform=True),
             ),
             Mistake("noise on noise", "your second copy is made from the first; make both from the image.", _noise_on_noise),
             Mistake("one clean copy", "one of the two is the image itself; both have to be noisy.", _one_clean),
@@ -216,6 +264,7 @@ NOISE_EXERCISES = (
         ),
         observe=_pair_facts,
         tolerance=0.02,
+        evidence=False,
     ),
     Exercise(
         "to_float",
@@ -252,13 +301,23 @@ NOISE_EXERCISES = (
         "mean_psnr",
         "Write mean_psnr(noisy, clean): the mean over the images (N, C, H, W) of each image's PSNR in dB; values lie "
         "in [0, 1].",
-        lambda generator: (_images(generator, channels=3), _images(generator, channels=3)),
+        _noisy_and_clean,
         mean_psnr,
         (
             Mistake(
                 "PSNR of the mean",
                 "you take the logarithm of the error of all images together; take each image's PSNR, then the mean.",
                 lambda noisy, clean: -10 * torch.log10((noisy - clean).square().mean()),
+            ),
+            Mistake(
+                "one PSNR for each channel",
+                "you take one PSNR for each channel, and then their mean; an image has one error over all its channels.",
+                lambda noisy, clean: (-10 * torch.log10((noisy - clean).square().mean((2, 3)))).mean(),
+            ),
+            Mistake(
+                "logarithm pixel by pixel",
+                "you take the logarithm of each pixel's error; first comes the mean error of an image, then its logarithm.",
+                lambda noisy, clean: (-10 * torch.log10((noisy - clean).square())).mean(),
             ),
             Mistake(
                 "factor 20",

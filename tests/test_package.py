@@ -24,9 +24,11 @@ FLOORS = {
     "training": 3, "figures": 3, "kernels": 3, "claims": 3,
     "exercise": 1,
     "noise_exercises": 2, "network_exercises": 2, "noise2noise_exercises": 2, "saliency_exercises": 2,
+    "noise_assignment": 2, "network_assignment": 2, "noise2noise_assignment": 2, "saliency_assignment": 2,
     "renders": 4, "experiments": 4, "photo_experiments": 4, "saliency_experiments": 4,
-    "explorers": 5, "checks": 5, "benchmark": 5,
-    "__main__": 6,
+    "explorers": 5, "checks": 5, "benchmark": 5, "handing_in": 5,
+    "classroom": 6,
+    "__main__": 7,
 }  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

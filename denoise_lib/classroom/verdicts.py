@@ -1,0 +1,174 @@
+"""The verdict on one submission: every graded item with its points and what was wrong, kept as JSON.
+
+It depends on the file that was handed in and on the class's seed alone, so it is made once, and again only when one of them,
+the problem set or the library has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+import denoise_lib
+
+from ..checks import EXERCISES
+from ..exercise import CHANGES_INPUT, NOT_ATTEMPTED, OTHER_TYPE, RIGHT, Outcome
+from ..results import write_json
+from . import board
+from .course import Course
+from .examine import CRASHED, MISSING, TIMED_OUT, Limits, examine
+from .fence import choose_fence
+from .question_bank import QUESTIONS
+from .repair import UnreadableError, assignment_share, is_put_back, read_notebook, repair
+
+NOTHING, UNREADABLE, HANDED_IN = "nothing handed in", "unreadable", "handed in"
+"""What there is of a student."""
+WRITTEN = "written"
+"""The status of an answer that a person reads."""
+# A warning for the instructor, no proof: the published solutions can be imported.
+BORROWED = re.compile(r"\w+_(?:assignment|exercises)\s+import\b|\binspect\.getsource\b|\.exercise\.solution\b|\bEXERCISES\b")
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something in an assignment that has points."""
+
+    name: str
+    cell: str
+    """The graded cell's id for nbgrader."""
+    points: float
+    kind: str
+    """`exercise`, `question`, `network` or `written`."""
+
+
+def items(released: NotebookNode) -> list[Item]:
+    """All that has points in a released notebook, in order."""
+    found = []
+    for cell in released.cells:
+        grading = cell.metadata.get("nbgrader", {})
+        if not grading.get("grade"):
+            continue
+        name = grading["grade_id"].removesuffix("-check")
+        if cell.cell_type == "markdown":
+            kind = WRITTEN
+        else:
+            kind = "exercise" if name in EXERCISES else "question" if name in QUESTIONS else "network"
+        found.append(Item(name, grading["grade_id"], float(grading["points"]), kind))
+    return found
+
+
+def verdict(
+    course: Course, assignment: str, student: str, *, fence: str | None = None, limits: Limits | None = None
+) -> dict[str, Any]:
+    """The verdict on what a student handed in, from the cache where nothing has changed.
+
+    Returns:
+        {"status", "notes", "items": {name: {"status", "mistake", "sentence", "points", "max", "kind", "cell"}}, "cells":
+        {place: {"text", "error", "pictures"}}, "psnr", "fingerprint"}; points are None for what a person reads.
+    """
+    released_path, path = course.released(assignment), course.original(assignment, student)
+    if not path.exists():  # collected with nbgrader's own commands
+        path = course.submitted(assignment, student)
+    content = path.read_bytes() if path.exists() else b""
+    fingerprint = _fingerprint(content, released_path.read_bytes(), course.seed)
+    cache = course.verdict(assignment, student)
+    if (kept := _read(cache)) and kept.get("fingerprint") == fingerprint:
+        return kept
+    released = nbformat.read(released_path, as_version=4)
+    found = _make(content if path.exists() else None, released, course.seed, fence, limits or Limits())
+    found["fingerprint"] = fingerprint
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    write_json(cache, found)
+    return found
+
+
+def _fingerprint(content: bytes, released: bytes, seed: int) -> str:
+    digest = hashlib.sha256(str(seed).encode())
+    folder = Path(denoise_lib.__file__).parent
+    code = [path for pattern in ("*_assignment.py", "exercise.py", "classroom/*.py") for path in sorted(folder.glob(pattern))]
+    for part in (content, released, *(path.read_bytes() for path in code)):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str | None, limits: Limits) -> dict[str, Any]:
+    todo = items(released)
+    if content is None:
+        return _nothing(todo, NOTHING, "nothing was handed in.")
+    try:
+        submitted, shown = read_notebook(content)
+    except UnreadableError as error:
+        return _nothing(todo, UNREADABLE, str(error))
+    repaired, notes = repair(submitted, released)
+    if assignment_share(submitted, released) == 0:
+        notes.insert(0, "no graded cell of this assignment is in the file: is it the right one?")
+    # Not run: the checks, which are made here; and answers that are not the student's.
+    sources = [
+        "" if is_put_back(cell) or cell.metadata.get("nbgrader", {}).get("locked") else cell.source
+        for cell in repaired.cells
+        if cell.cell_type == "code"
+    ]
+    if any(BORROWED.search(source) for source in sources):
+        notes.append("the code mentions the course's own solutions; have a look.")
+    functions = [item.name for item in todo if item.kind in ("exercise", "network")]
+    files, problem = board.files_for(shown, seed) if board.NETWORK in functions else ({}, None)
+    found = examine(
+        sources,
+        functions, [item.name for item in todo if item.kind == "question"],
+        seed=seed, fence=choose_fence(fence), limits=limits, files=files,
+    )  # fmt: skip
+    result: dict[str, Any] = {"status": HANDED_IN, "notes": [*notes, *found.notes], "items": {}, "psnr": None}
+    for item in todo:
+        share: float | None
+        if item.kind == WRITTEN:
+            outcome, share = Outcome(item.name, WRITTEN, None, "read by a person."), None
+        elif item.kind == "question":
+            outcome = QUESTIONS[item.name].judge(found.answers.get(item.name, ""), seed)
+            share = float(outcome.status == RIGHT)
+        elif item.kind == "network":
+            outcome, share, result["psnr"] = board.score(found, problem, seed)
+        else:
+            outcome = found.outcomes[item.name]
+            share = 1.0 if outcome.status == RIGHT else 0.5 if outcome.mistake in (CHANGES_INPUT, OTHER_TYPE) else 0.0
+        result["items"][item.name] = _row(item, outcome, share)
+    result["cells"] = {str(place): told for place, told in found.cells.items()}
+    return result
+
+
+def _nothing(todo: list[Item], status: str, note: str) -> dict[str, Any]:
+    rows = {item.name: _row(item, Outcome(item.name, MISSING, None, note), 0.0) for item in todo}
+    return {"status": status, "notes": [note], "items": rows, "psnr": None, "cells": {}}
+
+
+def _row(item: Item, outcome: Outcome, share: float | None) -> dict[str, Any]:
+    points = None if share is None else round(2 * share * item.points) / 2
+    return {
+        "status": outcome.status, "mistake": outcome.mistake, "sentence": outcome.sentence,
+        "points": points, "max": item.points, "kind": item.kind, "cell": item.cell,
+    }  # fmt: skip
+
+
+def overall(found: dict[str, Any]) -> str:
+    """One word for a row: what most needs a look."""
+    if found["status"] != HANDED_IN:
+        return str(found["status"])
+    statuses = [row["status"] for row in found["items"].values() if row["kind"] != WRITTEN]
+    for status in (CRASHED, TIMED_OUT, "wrong", MISSING, NOT_ATTEMPTED):
+        if status in statuses:
+            return status
+    return RIGHT

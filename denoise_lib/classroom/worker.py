@@ -1,0 +1,279 @@
+"""Runs behind the fence: a student's cells, then each function on the exercises' arguments. It knows no right answer.
+
+The job is a JSON file. What comes of it is told line by line, as JSON, on what was the standard output; there the grader sees
+which step is at work when a step takes too long or takes the process down, and starts again without it.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import contextlib
+import io
+import json
+import os
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+TEXT_LIMIT = 4_000
+"""Characters of a cell's output that are kept."""
+IMAGE_LIMIT = 200_000
+"""Bytes of a picture that is kept."""
+
+
+class CappedText(io.TextIOBase):
+    """A stream that keeps the first characters and forgets the rest: 100 MB of output cost nothing."""
+
+    def __init__(self) -> None:
+        self.kept = ""
+        self.lost = False
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Keep what still fits."""
+        if not self.lost:
+            free = TEXT_LIMIT - len(self.kept)
+            self.kept += text[:free]
+            self.lost = len(text) > free
+        return len(text)
+
+    def text(self) -> str:
+        """What was kept, and whether there was more."""
+        return self.kept + ("\n... (cut)" if self.lost else "")
+
+
+class Teller:
+    """The line to the grader. The descriptor is the worker's own; a student's prints go elsewhere."""
+
+    def __init__(self) -> None:
+        self._stream: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+
+    def tell(self, **message: Any) -> None:
+        """One message, at once."""
+        self._stream.write(json.dumps(message) + "\n")
+        self._stream.flush()
+
+
+class Desk:
+    """The IPython shell in which a student's cells run, without a kernel, a history or a display."""
+
+    def __init__(self) -> None:
+        from IPython.core.displaypub import CapturingDisplayPublisher
+        from IPython.core.interactiveshell import InteractiveShell
+
+        class Shell(InteractiveShell):  # type: ignore[misc]
+            def enable_gui(self, gui: str | None = None) -> None:
+                """There are no windows; %matplotlib asks for them."""
+
+            def ask_exit(self) -> None:
+                """exit() and quit() are an error of the cell, as they are in a script."""
+                raise SystemExit
+
+        self.shell: Any = Shell.instance()
+        self.shell.history_manager.enabled = False  # type: ignore[union-attr]
+        self.shell.display_pub = CapturingDisplayPublisher(parent=self.shell)
+
+    def run(self, source: str) -> dict[str, Any]:
+        """Run a cell; returns its text, pictures, and the error that ended it."""
+        stream = CappedText()
+        self.shell.display_pub.outputs.clear()
+        before = sys.stdout, sys.stderr
+        sys.stdout = sys.stderr = stream
+        try:
+            result = self.shell.run_cell(source, store_history=False)
+            error = result.error_before_exec or result.error_in_exec
+        except BaseException as raised:  # what the shell lets through, such as a KeyboardInterrupt of the student's own
+            error = raised
+        finally:
+            sys.stdout, sys.stderr = before
+        pictures = [output.get("data", {}).get("image/png") for output in self.shell.display_pub.outputs]
+        return {
+            "text": stream.text() if error is None else "",
+            "error": None if error is None else short_error(error),
+            "pictures": [as_base64(picture) for picture in pictures if picture and len(picture) <= IMAGE_LIMIT][:2],
+        }
+
+    def names(self) -> dict[str, Any]:
+        """What the cells have defined."""
+        names: dict[str, Any] = self.shell.user_ns
+        return names
+
+
+def as_base64(picture: str | bytes) -> str:
+    """A picture as a notebook stores it."""
+    return picture if isinstance(picture, str) else base64.b64encode(picture).decode()
+
+
+def short_error(error: BaseException) -> str:
+    """An error in one line."""
+    with contextlib.suppress(Exception):
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    return type(error).__name__
+
+
+def definitions(source: str) -> str:
+    """Of a cell that cannot be run to its end: its imports, functions, classes and constants."""
+    try:
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        tree = ast.parse(TransformerManager().transform_cell(source))
+    except Exception:
+        return ""
+    kept: list[ast.stmt] = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+        or (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant))
+    ]
+    return ast.unparse(ast.Module(kept, []))
+
+
+def seed_everything() -> None:
+    """The global generators as at the start, so that a student's unseeded noise is the same each time it is graded."""
+    import numpy as np
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+
+
+def limit_memory(gigabytes: float) -> None:
+    """A hard limit, where the system has one."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    most = int(gigabytes * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**26, 2**26))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def work(job: dict[str, Any], tell: Callable[..., None]) -> None:
+    """All steps of a job that are not to be skipped."""
+    tell(begin="set-up")
+    import torch
+
+    from denoise_lib.checks import EXERCISES
+    from denoise_lib.exercise import attempt, is_stub
+
+    torch.set_num_threads(1)
+    desk = Desk()
+    if job["weak"]:
+        put_up_weak_fence([Path(folder) for folder in job["readable"]])
+    limit_memory(job["memory_gb"])
+    seed_everything()
+    functions: dict[str, Any] = {}
+    answers: dict[str, str] = {}
+    for index, source in enumerate(job["cells"]):
+        step = f"cell {index}"
+        if step in job["skip"]:
+            step, source = f"cell {index}, definitions", definitions(source)
+        if step in job["skip"]:
+            continue
+        tell(begin=step)
+        result = desk.run(source)
+        names = desk.names()
+        for name in job["functions"]:  # the last one that does something; a later variable of that name does not hide it
+            value = names.get(name)
+            if callable(value) and (name not in functions or not is_stub(value)):
+                functions[name] = value
+        for name in job["answers"]:
+            if isinstance(names.get(name), str) and names[name].strip():
+                answers[name] = names[name].strip()[:40]
+        tell(end=step, cell=index, **result)
+    tell(answers=answers)
+    for name in job["functions"]:
+        step = f"function {name}"
+        if step in job["skip"]:
+            continue
+        tell(begin=step)
+        if name not in functions:
+            tell(function=name, runs=None)
+        elif name in EXERCISES:
+            seed_everything()
+            sys.stdout = sys.stderr = CappedText()
+            try:
+                runs = [run.packed() for run in attempt(EXERCISES[name], functions[name], job["seed"])]
+            except BaseException as error:
+                runs = short_error(error)  # type: ignore[assignment]
+            tell(function=name, runs=runs)
+        else:  # the capstone's network
+            sys.stdout = sys.stderr = CappedText()
+            tell(function=name, **outputs_of(functions[name], job))
+    tell(finished=True)
+
+
+def outputs_of(make_network: Callable[[], Any], job: dict[str, Any]) -> dict[str, Any]:
+    """Build the student's network, load its weights, and denoise the hidden pictures; these lie beside the job."""
+    from safetensors.torch import load_file, save
+
+    from denoise_lib.training import predict
+
+    folder = Path(job["folder"])
+    try:
+        network = make_network()
+        network.load_state_dict({name: value.float() for name, value in load_file(folder / "weights.safetensors").items()})
+        noisy = load_file(folder / "noisy.safetensors")["noisy"]
+        denoised = predict(network, noisy.float() / 255).clamp(0, 1)
+        if denoised.shape != noisy.shape:
+            return {"error": f"the network makes images of shape {tuple(denoised.shape)} from {tuple(noisy.shape)}"}
+        packed = save({"denoised": (denoised * 255).round().to(noisy.dtype)})
+        return {"denoised": base64.b64encode(packed).decode()}
+    except BaseException as error:
+        return {"error": short_error(error)}
+
+
+def put_up_weak_fence(readable: list[Path]) -> None:
+    """Where the system has no fence: refuse what Python can see. It cannot be taken down, but machine code gets through."""
+    here = Path.cwd().resolve()
+    roots = [*readable, here]
+    denied = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "os.kill", "ctypes.",
+              "os.startfile", "pty.", "webbrowser.", "ftplib.", "smtplib.", "urllib.")  # fmt: skip
+    writing = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown",
+               "shutil.")  # fmt: skip
+
+    def inside(path: object, folders: list[Path]) -> bool:
+        if isinstance(path, int):
+            return True
+        found = Path(os.fsdecode(path)).resolve()  # type: ignore[arg-type]
+        return any(found.is_relative_to(folder) for folder in folders)
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.startswith(denied):
+            raise PermissionError(f"{event} is not allowed while grading")
+        if event == "open":
+            path, mode, flags = arguments
+            writes = (isinstance(mode, str) and any(letter in mode for letter in "wax+")) or (
+                isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR)
+            )
+            if path != os.devnull and not inside(path, [here] if writes else roots):
+                raise PermissionError("files elsewhere are not open while grading")
+        elif event in ("os.listdir", "os.scandir") and arguments[0] is not None and not inside(arguments[0], roots):
+            raise PermissionError("folders elsewhere are not open while grading")
+        elif event.startswith(writing) and not all(inside(a, [here]) for a in arguments if isinstance(a, str | bytes)):
+            raise PermissionError("files elsewhere are not open while grading")
+
+    sys.addaudithook(watch)
+
+
+def main() -> None:
+    """Do the job that the first argument names."""
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    teller = Teller()
+    work(job, teller.tell)
+    os._exit(0)  # whatever threads and exit handlers a student's code has left
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Hand a trained network in: its weights travel as text inside the notebook, so that one file is all there is to hand in."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from .photo_experiments import PARAMETER_LIMIT
+from .validation import check_model
+
+MARK = "denoise-weights:"
+_PACKED = re.compile(MARK + r"([A-Za-z0-9+/=]+)")
+
+
+def pack_weights(network: nn.Module) -> str:
+    """A network's weights and buffers as one line of text, about 230 kB for TNet.
+
+    Raises:
+        ValueError: the network has more parameters than the leader board allows.
+    """
+    check_model(network)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if parameters > PARAMETER_LIMIT:
+        raise ValueError(f"the network has {parameters:,} parameters, but the leader board allows {PARAMETER_LIMIT:,}.")
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
+    return MARK + base64.b64encode(save(weights)).decode()
+
+
+def unpack_weights(text: str) -> dict[str, Tensor]:
+    """The weights in a text that contains a line of `pack_weights`, the last one if there are several.
+
+    Raises:
+        ValueError: there are none, or they are damaged.
+    """
+    found = _PACKED.findall(text)
+    if not found:
+        raise ValueError("there are no weights in this text; expected denoise-weights: and what follows, as hand_in shows it.")
+    try:
+        return load(base64.b64decode(found[-1], validate=True))
+    except (ValueError, SafetensorError) as error:
+        raise ValueError(f"the weights in this text are damaged ({error}); run hand_in again.") from None
+
+
+def hand_in(network: nn.Module) -> None:
+    """Show a network's weights packed, folded away, in the output of this cell; they are handed in with the notebook."""
+    from IPython.display import HTML, display
+
+    try:
+        packed = pack_weights(network)
+    except (TypeError, ValueError) as error:
+        print(error)
+        return
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    print(f"ready: {parameters:,} parameters. Save the notebook with this output, and hand it in.")
+    display(HTML(f"<details><summary>the weights, packed</summary><code>{packed}</code></details>"))
