@@ -7,7 +7,7 @@ ratio of medians from one run means something on any machine; seconds by themsel
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -79,7 +79,7 @@ def benchmark_saliency(repeats: int = 9) -> list[Row]:
         noise = torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in range(IMAGES * SAMPLES)]) * NOISE_LEVEL
         with patch.object(torch, "normal", lambda mean, std: noise):
             difference = float((captum(None) - ours()).abs().max())
-    rows: list[Row] = _against_first(take_turns(contestants, repeats))
+    rows: list[Row] = rows_of(take_turns(contestants, repeats))
     rows[0]["largest_difference_to_captum_on_the_same_noise"] = difference
     return rows
 
@@ -102,24 +102,28 @@ def benchmark_slider(repeats: int = 31) -> list[Row]:
         "tiling": tiling,
         "encoding": lambda: png(shown),
     }
-    return _against_first(take_turns(stages, repeats))
+    return rows_of(take_turns(stages, repeats))
 
 
 PARTS: dict[str, Callable[[], list[Row]]] = {"saliency": benchmark_saliency, "slider": benchmark_slider}
 
 
-def benchmark(parts: Sequence[str], output: str | Path) -> dict[str, Any]:
+def benchmark(
+    parts: Sequence[str], output: str | Path, known: Mapping[str, Callable[[], list[Row]]] | None = None
+) -> dict[str, Any]:
     """Measure some of `PARTS` and write them as JSON; parts that are not measured now keep what the file has.
 
     Args:
-        parts: names in `PARTS`.
+        parts: names in `known`.
         output: the results file.
+        known: what can be measured; by default `PARTS`.
 
     Returns:
         What was written: {"parts": {name: {"rows", "machine"}}}.
     """
+    known = PARTS if known is None else known
     for name in parts:
-        check_choice(name, "part", tuple(PARTS))
+        check_choice(name, "part", tuple(known))
     path = Path(output)
     if path.suffix != ".json":
         raise ValueError(
@@ -128,9 +132,9 @@ def benchmark(parts: Sequence[str], output: str | Path) -> dict[str, Any]:
     content: dict[str, Any] = read_results(path) if path.exists() else {}
     content.setdefault("about", "Median seconds; contestants take turns in one process.")
     content.setdefault("command", "python -m denoise_lib benchmark")
-    known = content.setdefault("parts", {})
+    measured = content.setdefault("parts", {})
     for name in parts:
-        known[name] = {"rows": PARTS[name](), "machine": machine(torch.device("cpu"))}
+        measured[name] = {"rows": known[name](), "machine": machine(torch.device("cpu"))}
         write_json(path, content)
     return content
 
@@ -145,6 +149,7 @@ def benchmark_table(content: dict[str, Any]) -> str:
     return table(["part", "what", "median, ms", "times the first"], rows)
 
 
-def _against_first(seconds: dict[str, float]) -> list[Row]:
+def rows_of(seconds: dict[str, float]) -> list[Row]:
+    """Each contestant's seconds, and how many times the first one's these are."""
     first = next(iter(seconds.values()))
     return [{"name": name, "seconds": value, "times_the_first": value / first} for name, value in seconds.items()]

@@ -210,9 +210,17 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> Run:
     except Exception:  # the output is of a kind that cannot even be looked at
         observed = None
     before = exercise.arguments(torch.Generator().manual_seed(seed))
-    changed = any(isinstance(old, Tensor) and not torch.equal(old, new) for old, new in zip(before, arguments, strict=True))
+    changed = any(_changed(old, new) for old, new in zip(before, arguments, strict=True))
     dtype = str(output.dtype) if isinstance(output, Tensor) and output.dim() else None
     return Run(_numbers(observed), _short(observed), type(output).__name__, dtype, changed=changed)
+
+
+def _changed(old: Any, new: Any) -> bool:
+    """Whether an argument of numbers, also within lists, is not what it was."""
+    before, after = _numbers(old), _numbers(new)
+    if before is None:
+        return False  # a model, a generator, a function
+    return after is None or len(before) != len(after) or not all(map(torch.equal, before, after))
 
 
 def _words(error: BaseException) -> str:
@@ -278,7 +286,7 @@ def _in_general(mine: Run, wanted: Run) -> tuple[str, str]:
     if wanted.numbers is not None and [part.shape for part in mine.numbers] != [part.shape for part in wanted.numbers]:
         return "wrong shape", "your result has another shape than the one that is asked for."
     if any(part.isnan().any() for part in mine.numbers):
-        return "not a number", "your result contains NaN; look for 0 / 0 or the logarithm of a negative number."
+        return "not a number", "your result contains NaN; look for 0 / 0, or a root or logarithm of a negative number."
     return "other values", "your result has other values."
 
 

@@ -29,9 +29,7 @@ MILD, MODERATE, SEVERE = 0.10, 0.25, 0.40
 """The three levels of mu in Casey and Racape, Figure 1."""
 
 
-def add_noise(
-    image: Tensor, mu: float | Tensor, *, generator: torch.Generator | None = None, clip: bool = True
-) -> Tensor:
+def add_noise(image: Tensor, mu: float | Tensor, *, generator: torch.Generator | None = None, clip: bool = True) -> Tensor:
     """Blend an image with Gaussian noise: Y = (1 - mu) I + mu N (Casey and Racape, section 2).
 
     Args:

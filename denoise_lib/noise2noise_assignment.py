@@ -421,6 +421,7 @@ NOISE2NOISE_ASSIGNMENT = (
             "For each of the two: image = torch.rot90(image, quarters, (2, 3)); then image.flip(3) if flip else image.",
         ),
         cases=6,
+        evidence=False,  # a turned image has the same mean and range
         graded=True,
     ),
     Exercise(

@@ -51,10 +51,10 @@ def _loss_and_variance(generator: Generator) -> tuple[Any, ...]:
 
 def _with_gaps(generator: Generator) -> tuple[Any, ...]:
     output, target, chance = (torch.rand(2, 3, 6, 5, generator=generator) for _ in range(3))
-    uneven = torch.tensor([0.4, 0.8])[:, None, None, None]  # the images differ in their errors, and in their gaps
-    known = (chance < uneven).float()
+    scale, share = torch.tensor([[1.0, 0.5], [0.3, 0.7]])[:, :, None, None, None]  # uneven errors, uneven gaps
+    known = (chance < share).float()
     target = (target - 0.3).clamp(min=0)  # some known numbers are 0, too
-    return output * uneven, target * known, known
+    return (0.3 + 0.7 * output) * scale, target * known, known
 
 
 def _cells(generator: Generator) -> tuple[Any, ...]:

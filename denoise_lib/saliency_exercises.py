@@ -98,12 +98,12 @@ def _denoiser_and_pixel(generator: Generator) -> tuple[Any, ...]:
 
 
 def _denoiser_and_odd_pixel(generator: Generator) -> tuple[Any, ...]:
-    """A pixel that differs from the one at the exchanged place, and whose output follows another input more."""
+    """A pixel whose influence is, sign apart, not that of the exchanged place, of the strongest input or of all together."""
     while True:
         model, x, row, column = _denoiser_and_pixel(generator)
-        kernel, exchanged = kernel_at(model, x, row, column), own_influence(model, x, column, row)
-        own = kernel[0, 0, row, column]
-        if own.abs() > 0.03 and kernel.abs().max() - own.abs() > 0.02 and (exchanged - own).abs() > 0.02:
+        kernel = kernel_at(model, x, row, column)
+        own, others = kernel[0, 0, row, column], [kernel.abs().max(), kernel.sum(), own_influence(model, x, column, row)]
+        if own.abs() > 0.03 and all((own.abs() - other.abs()).abs() > 0.02 for other in others):
             # Of one check's cases, whose seeds follow one another, some have an output that falls where its input rises.
             model[2].weight.mul_(own.sign() if generator.initial_seed() % 2 else -own.sign())
             return model, x, row, column
@@ -296,7 +296,7 @@ SALIENCY_EXERCISES = (
             "model(x)[0, 0, row, column]",
             "Its gradient by x has the shape of x: torch.autograd.grad(score, x)[0].",
         ),
-        tolerance=3e-3,  # differences in place of derivatives are right, too
+        tolerance=5e-3,  # differences in place of derivatives are right, too
     ),
     Exercise(
         "own_influence",
@@ -342,6 +342,6 @@ SALIENCY_EXERCISES = (
             "Differentiate one output, and look at one input.",
             "torch.autograd.grad(model(x)[0, 0, row, column], x)[0][0, 0, row, column]",
         ),
-        tolerance=3e-3,  # as above
+        tolerance=3e-3,  # so is a difference here
     ),
 )

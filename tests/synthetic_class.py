@@ -142,8 +142,15 @@ def synthetic_class(source: NotebookNode, released: NotebookNode) -> list[Studen
     everything = [*NAMES, *letters]
     nothing = {name: ("not attempted", None) for name in everything}
     none = {name: ("missing", None) for name in everything}
-    loop = f"{right}\nwhile True:\n    pass"
+    loop, ends = "while True:\n        pass", "import os; os._exit(0)"
     hog = "kept = []\n    while True:\n        kept.append(bytearray(10**8))"
+    in_place = f"_mine = {FIRST}\ndef {FIRST}(image, u, p):\n    return image.copy_(_mine(image, u, p))"
+    borrowed = f"from denoise_lib.noise_assignment import {FIRST}"
+
+    def only(status: str, mistake: str | None) -> tuple[str, dict[str, tuple[str, str | None]]]:
+        """The row's status and items, where the first function alone is not right."""
+        return status, {FIRST: (status, mistake)}
+
     most = max(len(exercise.mistakes) for exercise in NOISE_ASSIGNMENT)
     students = [
         Student("right", changed(lambda notebook: None)),
@@ -152,25 +159,23 @@ def synthetic_class(source: NotebookNode, released: NotebookNode) -> list[Studen
         Student("no-metadata", changed(without_metadata), note="metadata"),
         Student("from-colab", changed(as_colab)),
         Student("copied-cell", changed(copied), note="copies of the answer"),
-        Student("deleted-answer", changed(delete(FIRST)), "missing", {FIRST: ("missing", None)}, "was missing"),
+        Student("deleted-answer", changed(delete(FIRST)), *only("missing", None), "was missing"),
         Student("deleted-check", changed(delete(f"{FIRST}-check")), note="was missing"),
-        Student("deleted-both", changed(delete(FIRST, f"{FIRST}-check")), "missing", {FIRST: ("missing", None)}, "was missing"),
+        Student("deleted-both", changed(delete(FIRST, f"{FIRST}-check")), *only("missing", None), "was missing"),
         Student("retyped-cell", changed(retyped), note="another type"),
-        Student("easier-check", changed(easier), "wrong", {FIRST: ("wrong", "other values")}, "had been changed"),
+        Student("easier-check", changed(easier), *only("wrong", "other values"), "had been changed"),
         Student("elsewhere", changed(late_definition)),
         Student("flooded-file", changed(flooded)),
-        Student("flood", answer(definition(FIRST, "for _ in range(10**6):\n        print('x' * 100)") + "\n" + right.split("\n", 2)[2]
-                                if False else right.replace("):\n", "):\n    for _ in range(10**5):\n        print('x' * 1000)\n", 1))),
-        Student("loop-in-function", answer(definition(FIRST, "while True:\n        pass")), "timed out", {FIRST: ("timed out", "timed out")}, "too long"),
-        Student("loop-in-cell", answer(loop), note="too long"),
-        Student("memory", answer(definition(FIRST, hog)), "wrong", {FIRST: ("wrong", "raises")}),
+        Student("flood", answer(right.replace("):\n", "):\n    for _ in range(10**5):\n        print('x' * 1000)\n", 1))),
+        Student("loop-in-function", answer(definition(FIRST, loop)), *only("timed out", "timed out"), "too long"),
+        Student("loop-in-cell", answer(f"{right}\nwhile True:\n    pass"), note="too long"),
+        Student("memory", answer(definition(FIRST, hog)), *only("wrong", "raises")),
         Student("exit-in-cell", answer(f"{right}\nexit()")),
-        Student("exit-in-function", answer(definition(FIRST, "exit()")), "wrong", {FIRST: ("wrong", "raises")}),
-        Student("process-ends", answer(definition(FIRST, "import os; os._exit(0)")), "crashed", {FIRST: ("crashed", "crashed")}, "ended the process"),
+        Student("exit-in-function", answer(definition(FIRST, "exit()")), *only("wrong", "raises")),
+        Student("process-ends", answer(definition(FIRST, ends)), *only("crashed", "crashed"), "ended the process"),
         Student("killed-cell", cell("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"), note="ended the process"),
-        Student("recursion", answer(definition(FIRST, f"return {FIRST}(image, u, p)")), "wrong", {FIRST: ("wrong", "raises")}),
-        Student("no-import", answer("import torch_denoise_everything\n" + right)
-                , "missing", {FIRST: ("missing", None)}),
+        Student("recursion", answer(definition(FIRST, f"return {FIRST}(image, u, p)")), *only("wrong", "raises")),
+        Student("no-import", answer(f"import torch_denoise_everything\n{right}"), *only("missing", None)),
         Student("no-import-elsewhere", cell("import torch_denoise_everything")),
         Student("not-json", b"%PDF-1.7 my homework", "unreadable", none, "no notebook"),
         Student("web-page", b"<!DOCTYPE html><html>Sign in to Colab</html>", "unreadable", none, "a web page"),
@@ -179,11 +184,9 @@ def synthetic_class(source: NotebookNode, released: NotebookNode) -> list[Studen
         Student("spy", cell(SPY)),
         Student("writes-outside", cell(WRITES)),
         Student("background", cell(BACKGROUND)),
-        Student("in-place", answer(f"{right}\n_mine = {FIRST}\ndef {FIRST}(image, u, p):\n    result = _mine(image, u, p)\n"
-                                   "    image.copy_(result)\n    return result"), "wrong", {FIRST: ("wrong", "changes its input")},
-                points={FIRST: 1.0}),
+        Student("in-place", answer(f"{right}\n{in_place}"), *only("wrong", "changes its input"), points={FIRST: 1.0}),
         Student("no-letters", changed(blank_letters), "not attempted", {name: ("not attempted", None) for name in letters}),
-        Student("borrowed", answer(f"# GRADED CELL {FIRST}\nfrom denoise_lib.noise_assignment import {FIRST}"), note="own solutions"),
+        Student("borrowed", answer(f"# GRADED CELL {FIRST}\n{borrowed}"), note="own solutions"),
     ]  # fmt: skip
     for number in range(most):
         wrong = {
@@ -199,8 +202,8 @@ def synthetic_class(source: NotebookNode, released: NotebookNode) -> list[Studen
 SPY = """
 import glob, inspect, os, socket, sys
 found = []
-for pattern in ("/**/gradebook.db", "/**/class.json", "/**/verdicts/**/*.json", "/**/handed_in/*", "/**/question_bank.py", "/etc/passwd"):
-    found += glob.glob(pattern, recursive=True)
+for pattern in ("gradebook.db", "class.json", "verdicts/**/*.json", "handed_in/*", "question_bank.py", "passwd"):
+    found += glob.glob(f"/**/{pattern}", recursive=True)
 for frame in inspect.stack():
     found += [name for name in frame.frame.f_locals if name in ("outcomes", "wanted", "solution")]
 try:

@@ -233,7 +233,7 @@ def odd_quarters_alone(first: Tensor, second: Tensor, quarters: int, flip: bool)
 
 
 def running_mean(model: nn.Module, x: Tensor) -> Tensor:
-    output = model(x)
+    output: Tensor = model(x)
     for quarters in range(1, 4):
         output = (output + torch.rot90(model(torch.rot90(x, quarters, (2, 3))), -quarters, (2, 3))) / 2
     return output

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REPOSITORY = PROJECT["urls"]["Repository"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+RELEASED = sorted((ROOT / "notebooks" / "assignments" / "release").glob("*/*.ipynb"))
 MAX_NOTEBOOK_BYTES, MAX_FILE_BYTES, MIN_ALT = 1_000_000, 5_000_000, 15
 
 # What Colab's image holds; None where the version there is not of concern.
@@ -128,7 +129,7 @@ def test_nothing_is_stored_that_github_cannot_show_or_that_varies(path):
     assert path.stat().st_size < MAX_NOTEBOOK_BYTES
 
 
-@each_notebook
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *RELEASED], ids=lambda path: path.stem)
 def test_first_cell_has_a_badge_that_opens_this_notebook(path):
     first = read(path).cells[0]
     assert first.cell_type == "markdown"
@@ -186,17 +187,21 @@ def test_readme_claims_are_rendered_from_the_results(readme):
 
 
 def test_the_guide_lists_every_mistake_that_the_checks_know():
+    from denoise_lib.checks import NOTEBOOKS, PROBLEM_SETS
+    from denoise_lib.classroom.question_bank import QUESTIONS
     from tools.readme import mistakes_table
 
     guide = (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
-    (stands,) = re.findall(r"<!-- mistakes -->\n(.*?)\n<!-- /mistakes -->", guide, re.DOTALL)
-    assert stands == mistakes_table()
+    tables = {"mistakes": mistakes_table(NOTEBOOKS), "mistakes of problem sets": mistakes_table(PROBLEM_SETS, QUESTIONS.values())}
+    for marker, table in tables.items():
+        (stands,) = re.findall(rf"<!-- {marker} -->\n(.*?)\n<!-- /{marker} -->", guide, re.DOTALL)
+        assert stands == table
 
 
 def test_readme_badges_open_the_notebooks(readme):
     badges = COLAB_LINK.findall(readme)
     assert {repository for repository, _, _ in badges} == {REPOSITORY.removeprefix("https://github.com/")}
-    assert {target for _, _, target in badges} == {path.relative_to(ROOT).as_posix() for path in NOTEBOOKS}
+    assert {target for _, _, target in badges} == {path.relative_to(ROOT).as_posix() for path in [*NOTEBOOKS, *RELEASED]}
 
 
 # --- all files ---

@@ -145,7 +145,7 @@ def test_the_number_of_standard_errors_is_students_t(seed: int) -> None:
 def with_a_mask(score: Score, x: Tensor, row: int, column: int, step: float) -> Tensor:
     move = torch.zeros_like(x)
     move[..., row, column] = step
-    return ((score(x + move) - score(x - move)) / (2 * step)).squeeze()
+    return ((score(x + move) - score(x - move)) / (2 * step))[0]
 
 
 def and_put_back(score: Score, x: Tensor, row: int, column: int, step: float) -> float:
@@ -165,7 +165,8 @@ def twice_backward(model: nn.Module, x: Tensor, direction: Tensor) -> Tensor:
 
 
 def whole_jacobian(model: nn.Module, x: Tensor, direction: Tensor) -> Tensor:
-    return torch.tensordot(torch.autograd.functional.jacobian(model, x), direction, dims=4)
+    jacobian: Tensor = torch.autograd.functional.jacobian(model, x)
+    return torch.einsum("abcdefgh, efgh -> abcd", jacobian, direction)
 
 
 def by_a_threshold(x: Tensor, saliency: Tensor, count: int, fill: float) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from denoise_lib.checks import EXERCISES
+from denoise_lib.classroom.question_bank import QUESTIONS
 from tools import readme
 
 
@@ -26,8 +27,8 @@ def test_fill_needs_both_markers_once(text: str) -> None:
 
 
 def test_the_table_of_mistakes_has_a_row_for_each() -> None:
-    rows = readme.mistakes_table().splitlines()[2:]
-    assert len(rows) == sum(len(exercise.mistakes) for exercise in EXERCISES.values())
+    rows = readme.mistakes_table(EXERCISES.values(), QUESTIONS.values()).splitlines()[2:]
+    assert len(rows) == sum(len(one.mistakes) for one in EXERCISES.values()) + sum(len(one.wrong) for one in QUESTIONS.values())
     assert all(row.count("|") == 4 for row in rows), "a sentence with a bar would break the table"
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from denoise_lib.checks import EXERCISES
+from denoise_lib.checks import NOTEBOOKS, PROBLEM_SETS
+from denoise_lib.classroom.question_bank import QUESTIONS
+from denoise_lib.classroom.questions import Question
+from denoise_lib.exercise import Exercise
 from denoise_lib.figures import panel, png, tile
 from denoise_lib.photo_results import readme_photo_table
 from denoise_lib.renders import example_digits, models_for, noisy_copy
@@ -23,14 +27,16 @@ TABLES = {
 }
 
 
-def mistakes_table() -> str:
-    """All wrong answers that the checks know, by exercise."""
+def mistakes_table(exercises: Iterable[Exercise], questions: Iterable[Question] = ()) -> str:
+    """All wrong answers that are known, by exercise and by question with letters."""
+    known = [(exercise.name, [(one.name, one.says) for one in exercise.mistakes]) for exercise in exercises]
+    known += [(question.name, [(one.mistake, one.says) for one in question.wrong]) for question in questions]
     rows = [
-        [f"`{exercise.name}`" if index == 0 else "", mistake.name, mistake.says]
-        for exercise in EXERCISES.values()
-        for index, mistake in enumerate(exercise.mistakes)
+        [f"`{name}`" if index == 0 else "", mistake, says]
+        for name, mistakes in known
+        for index, (mistake, says) in enumerate(mistakes)
     ]
-    return "| exercise | mistake | what the check says |\n|---|---|---|\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "| exercise | mistake | what is said |\n|---|---|---|\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def fill(text: str, marker: str, content: str) -> str:
@@ -78,7 +84,11 @@ def animation(path: Path, count: int = 8, steps: int = 13) -> None:
 def main() -> int:
     """Write the pictures into results/, and the tables between the markers of README and guide; returns the exit status."""
     tables = {marker: render(read_results(Path(f"results/{name}.json"))) for marker, (name, render) in TABLES.items()}
-    for name, contents in {"README.md": tables, "INSTRUCTORS.md": {"mistakes": mistakes_table()}}.items():
+    guide = {
+        "mistakes": mistakes_table(NOTEBOOKS),
+        "mistakes of problem sets": mistakes_table(PROBLEM_SETS, QUESTIONS.values()),
+    }
+    for name, contents in {"README.md": tables, "INSTRUCTORS.md": guide}.items():
         path = Path(name)
         text = path.read_text(encoding="utf-8")
         try:

@@ -1,16 +1,20 @@
 """Collect what was handed in, a folder or a zip of an LMS: `handed_in/` keeps it, nbgrader's `submitted/` has it repaired.
 
 Moodle and Canvas put the student's number into the names of files and folders; in other folders the folder's name is the
-student's, or else the file's. With a roster, everybody on it gets a row, and whoever is not on it is told.
+student's, or else the file's. With a roster, everybody on it gets a row, and whoever is not on it is told; and where a path
+has several names, the one on the roster is the student's.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -19,9 +23,18 @@ from ..results import write_json
 from .course import Course, CourseError
 from .repair import SIZE_LIMIT, UnreadableError, assignment_share, read_notebook, repair
 
-MOODLE = re.compile(r"^(?P<name>.+?)_(?P<number>\d+)_assignsubmission_\w+?(?:_(?P<file>[^/]*))?$")
-CANVAS = re.compile(r"^(?P<name>[^_\W]+)_(?:LATE_)?(?P<number>\d+)_\d+_(?P<file>.+)$", re.IGNORECASE)
-IGNORED = ("__MACOSX", ".ipynb_checkpoints", ".DS_Store", ".git")
+# "Ada Lovelace_123_assignsubmission_file/...", or all of it in a file's name.
+MOODLE = re.compile(r"^(?P<name>.+?)_(?P<number>\d+)_assignsubmission_\w+")
+# "lovelaceada_LATE_123_456789_ps1.ipynb"; the numbers are the student's and the file's. The latter is long: a date is none.
+CANVAS = re.compile(r"^(?P<name>\w+?)_(?:LATE_)?(?P<number>\d+)_(?:\d{5,}_.+|(?:text|link)\.html)$")
+# A student's number as Moodle's grading worksheet has it, in a few languages.
+MOODLE_ID = re.compile(r"^(?:(?:Participante?|Partecipante|Deelnemer)\s+|Teilnehmer[/*]in\s*)(\d+)$")
+IGNORED = ("__MACOSX", ".ipynb_checkpoints", ".DS_Store", ".git", "Thumbs.db", "desktop.ini")
+NO_STUDENT = ("Points Possible", "Manual Posting", "Student, Test")
+"""How a cell begins in those rows of Canvas's table that are no student's."""
+NAMES = (["name"], ["Name"], ["Full name"], ["Vollständiger Name"], ["Student"], ["First name", "Last name"],
+         ["First name", "Surname"], ["FirstName", "LastName"], ["first_name", "last_name"])  # fmt: skip
+"""Columns that hold a student's name."""
 
 
 @dataclass
@@ -29,11 +42,39 @@ class Handed:
     """One student's file."""
 
     student: str
+    """The id, as the name of the file or folder has it."""
     name: str
     file: str
-    content: bytes
-    changed: tuple[int, ...] = ()
+    read: Callable[[], bytes]
+    changed: tuple[int, ...]
+    folder: str = ""
+    """The path of the student's folder, where it is the folder's name that tells."""
     notes: list[str] = field(default_factory=list)
+
+    def content(self) -> bytes:
+        """What is in the file; nothing where it cannot be read, and a note that says so."""
+        try:
+            return self.read()
+        except Exception as error:  # whatever is wrong with one file must not stop the class
+            note = f"{self.file} cannot be read: {error}."
+            self.notes += [] if note in self.notes else [note]
+            return b""
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file in a folder or a zip."""
+
+    name: str
+    parts: list[str]
+    """Of its path."""
+    read: Callable[[], bytes]
+    changed: tuple[int, ...]
+
+    @property
+    def is_notebook(self) -> bool:
+        """By its name; browsers add .txt."""
+        return ".ipynb" in self.parts[-1].lower()
 
 
 @dataclass(frozen=True)
@@ -42,17 +83,31 @@ class Roster:
 
     columns: list[str]
     rows: list[dict[str, str]]
+    """All of them, also those that are no student's."""
     id_column: str
+    delimiter: str = ","
 
     def ids(self) -> list[str]:
         """Everybody's id, in order."""
-        return [safe_id(row[self.id_column]) for row in self.rows]
+        return [safe_id(row[self.id_column]) for row in self.rows if _is_student(row)]
+
+    def names(self) -> dict[str, str]:
+        """Everybody's name by the id, so far as the roster has names."""
+        columns = next((names for names in NAMES if set(names) <= set(self.columns)), [])
+        students = [row for row in self.rows if _is_student(row)]
+        return {safe_id(row[self.id_column]): " ".join(row[column].strip() for column in columns) for row in students}
+
+
+def _is_student(row: dict[str, str]) -> bool:
+    """Whether a row is neither empty nor one of Canvas's own."""
+    cells = [cell.strip() for cell in row.values() if cell.strip()]
+    return bool(cells) and not any(cell.startswith(NO_STUDENT) for cell in cells)
 
 
 def safe_id(text: str) -> str:
     """A student's id as a folder's name: letters, digits, dots, at, dashes. Moodle's "Participant 123" becomes 123."""
-    text = re.sub(r"^Participant\s+(\d+)$", r"\1", text.strip())
-    return re.sub(r"[^\w.@-]+", "-", text).strip("-.")[:80]
+    text = unicodedata.normalize("NFC", text).strip()  # a Mac writes umlauts as two characters
+    return re.sub(r"[^\w.@-]+", "-", MOODLE_ID.sub(r"\1", text))[:60].strip("-.@")
 
 
 def read_roster(path: Path, id_column: str | None = None) -> Roster:
@@ -63,18 +118,31 @@ def read_roster(path: Path, id_column: str | None = None) -> Roster:
         id_column: the column of the students' ids; by default "id", "ID", "Identifier", "student" or "username".
 
     Raises:
-        CourseError: no such file or column, or an id that is empty or there twice.
+        CourseError: no such file or column, a row that does not fit the header, or an id that is empty or there twice.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns, rows = list(reader.fieldnames or []), [dict(row) for row in reader]
+            header = stream.readline()
+            delimiter = max(",;\t", key=header.count)
+            stream.seek(0)
+            reader = csv.DictReader(stream, delimiter=delimiter)
+            columns, read = list(reader.fieldnames or []), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CourseError(f"the roster {path} cannot be read ({error}); expected a CSV with a header.") from None
+        raise CourseError(f"the roster {path} cannot be read ({error}); expected a CSV with a header, in UTF-8.") from None
+    for name in columns:
+        if name and columns.count(name) > 1:
+            raise CourseError(f"the roster has the column {name!r} twice; rename or delete one.")
     usual = [name for name in ("id", "ID", "Identifier", "student", "username") if name in columns]
     if (id_column is None and not usual) or (id_column is not None and id_column not in columns):
         raise CourseError(f"the roster has the columns {', '.join(columns)}; which are the ids? For example --id-column email.")
-    roster = Roster(columns, [row for row in rows if (row[id_column or usual[0]] or "").strip()], id_column or usual[0])
+    rows = []
+    for number, row in enumerate(read, 2):
+        if any(row.pop(None, [])):  # type: ignore[call-overload]
+            raise CourseError(f"row {number} of the roster has more cells than the header; is there a comma without quotes?")
+        rows.append({name: cell or "" for name, cell in row.items()})
+        if _is_student(rows[-1]) and not safe_id(rows[-1][id_column or usual[0]]):
+            raise CourseError(f"row {number} of the roster has no id in the column {id_column or usual[0]!r}.")
+    roster = Roster(columns, rows, id_column or usual[0], delimiter)
     ids = roster.ids()
     if twice := {one for one in ids if ids.count(one) > 1}:
         raise CourseError(f"the id {min(twice)!r} is on the roster twice.")
@@ -82,7 +150,7 @@ def read_roster(path: Path, id_column: str | None = None) -> Roster:
 
 
 def collect(handed_in: Path, course: Course, assignment: str, roster: Roster | None = None) -> dict[str, dict[str, object]]:
-    """Put everybody's file where nbgrader looks for it.
+    """Put everybody's file where nbgrader looks for it. What an earlier collection had of these students is replaced.
 
     Args:
         handed_in: a folder, or a zip as an LMS gives it.
@@ -92,29 +160,38 @@ def collect(handed_in: Path, course: Course, assignment: str, roster: Roster | N
 
     Returns:
         {student: {"name", "file", "notes"}}, also written to `collected/ASSIGNMENT.json`; "file" is None for nobody's file.
+
+    Raises:
+        CourseError: there is nothing, or a file that is nobody's, or one that may be of two students.
     """
     released = nbformat.read(course.released(assignment), as_version=4)
+    known, names = (roster.ids(), roster.names()) if roster else ([], {})
     chosen: dict[str, Handed] = {}
-    for one in _files(handed_in, assignment):
-        before = chosen.get(one.student)
-        chosen[one.student] = one if before is None else _better(before, one, released)
-    known = roster.ids() if roster else []
+    for one in _files(handed_in, assignment, known):
+        student = safe_id(one.student)
+        before = chosen.get(student)
+        if before is not None and student not in known and _of_two(before, one):
+            raise CourseError(
+                f"{before.file} and {one.file} would both be of {student!r}; rename one, or name a roster with --roster."
+            )
+        chosen[student] = one if before is None else _better(before, one, released)
+    if not chosen:
+        raise CourseError(f"there is nothing in {handed_in}; expected notebooks, a folder for each student, or a zip of them.")
     found: dict[str, dict[str, object]] = {}
     for student in [*known, *sorted(set(chosen) - set(known))]:
         handed = chosen.get(student)
+        content = handed.content() if handed else b""  # before anything is removed: it may be read from there
         for old in (course.original(assignment, student), course.submitted(assignment, student)):
             old.unlink(missing_ok=True)
         if handed is None:
-            found[student] = {"name": "", "file": None, "notes": ["nothing was handed in."]}
+            found[student] = {"name": names[student], "file": None, "notes": ["nothing was handed in."]}
             continue
         path = course.original(assignment, student)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(handed.content)
+        path.write_bytes(content)
         submit(course, assignment, student)
         notes = [*handed.notes, *(["is not on the roster."] if roster and student not in known else [])]
-        found[student] = {"name": handed.name, "file": handed.file, "notes": notes}
-    if not found:
-        raise CourseError(f"there is nothing in {handed_in}; expected notebooks, a folder for each student, or a zip of them.")
+        found[student] = {"name": names.get(student) or handed.name, "file": handed.file, "notes": notes}
     course.collected(assignment).parent.mkdir(parents=True, exist_ok=True)
     write_json(course.collected(assignment), found)
     return found
@@ -133,58 +210,109 @@ def submit(course: Course, assignment: str, student: str) -> None:
     nbformat.write(notebook, path)
 
 
+def _of_two(one: Handed, other: Handed) -> bool:
+    """Whether two files of one id may be of two students: the ids were not written alike, or the folders are two."""
+    return one.student != other.student or bool(one.folder and other.folder and one.folder != other.folder)
+
+
 def _better(one: Handed, other: Handed, released: nbformat.NotebookNode) -> Handed:
     """Of two files of one student: the one that is this assignment's; of two such, the later one."""
 
     def rank(handed: Handed) -> tuple[float, tuple[int, ...], str]:
         try:
-            share = assignment_share(read_notebook(handed.content)[0], released)
+            share = assignment_share(read_notebook(handed.content())[0], released)
         except UnreadableError:
             share = -1.0
         return (share > 0) - (share < 0), handed.changed, handed.file
 
-    best = max(one, other, key=rank)
-    worst = other if best is one else one
+    best, worst = (one, other) if rank(one) > rank(other) else (other, one)
     best.notes = [*one.notes, *other.notes, f"more than one file; {worst.file} was left out."]
     return best
 
 
-def _files(handed_in: Path, assignment: str) -> Iterator[Handed]:
+def _files(handed_in: Path, assignment: str, known: Collection[str]) -> Iterator[Handed]:
+    """All that was handed in, and whose it is."""
+    files = [one for one in _list(handed_in) if one.parts and not any(map(_is_ignored, one.parts))]
+    around = _folders_around(files, assignment)
+    for one in files:
+        whose = list(_whose(one.parts, assignment, around))
+        if not whose and one.is_notebook:
+            raise CourseError(f"{one.name} does not tell whose it is; put the student's name into its own, or into a folder's.")
+        if whose:
+            student, name, folder = next((found for found in whose if safe_id(found[0]) in known), whose[0])
+            yield Handed(student, name, one.name, one.read, one.changed, folder)
+
+
+def _list(handed_in: Path) -> Iterator[_File]:
+    """The files of a folder or a zip, by name. Nothing is unpacked to where a name points."""
     if handed_in.is_dir():
         for path in sorted(handed_in.rglob("*")):
-            inside = PurePosixPath(path.relative_to(handed_in).as_posix())
-            if path.is_file() and not path.is_symlink() and (who := _whose(inside, assignment)):
-                content = path.read_bytes() if path.stat().st_size <= SIZE_LIMIT else b" " * (SIZE_LIMIT + 1)
-                yield Handed(*who, str(inside), content, (int(path.stat().st_mtime),))
+            if path.is_file() and not path.is_symlink():
+                name = _clean(path.relative_to(handed_in).as_posix())
+                yield _File(name, _parts(name), partial(_read_file, path), (int(path.stat().st_mtime),))
         return
     try:
         with zipfile.ZipFile(handed_in) as archive:
-            for member in sorted(archive.infolist(), key=lambda one: one.filename):
-                who = None if member.is_dir() else _whose(PurePosixPath(member.filename.replace("\\", "/")), assignment)
-                if who:  # nothing is unpacked to where a name in the archive points
-                    yield Handed(*who, member.filename, _read(archive, member), member.date_time)
-    except (OSError, zipfile.BadZipFile) as error:
+            members = archive.infolist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise CourseError(f"{handed_in} cannot be read ({error}); expected a folder, or a zip as the LMS gives it.") from None
+    for member in sorted(members, key=lambda one: one.filename):
+        if not member.is_dir():
+            name = _clean(member.filename)
+            yield _File(name, _parts(name.replace("\\", "/")), partial(_read_member, handed_in, member), member.date_time)
 
 
-def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """A member's bytes; of one that is larger than it says, or than is read at all, too many to be a notebook."""
-    with archive.open(member) as stream:
+def _clean(name: str) -> str:
+    """A name that any file can hold, with umlauts as one character each."""
+    return unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in PurePosixPath(name).parts if part not in ("/", "//", "..")]
+
+
+def _is_ignored(part: str) -> bool:
+    return part in IGNORED or part.startswith("._")
+
+
+def _read_file(path: Path) -> bytes:
+    """A file's bytes; of one that is larger than is read at all, too many to be a notebook."""
+    with path.open("rb") as stream:
         return stream.read(SIZE_LIMIT + 1)
 
 
-def _whose(path: PurePosixPath, assignment: str) -> tuple[str, str] | None:
-    """Id and name of the student who handed a file in; None for what is no work."""
-    parts = [part for part in path.parts if part not in ("/", "..", ".")]
-    if not parts or any(part in IGNORED or part.startswith("._") for part in parts):
-        return None
+def _read_member(archive: Path, member: zipfile.ZipInfo) -> bytes:
+    """The same of a zip's member, whatever size it claims to have."""
+    if member.flag_bits & 1:
+        raise ValueError("it is encrypted")
+    with zipfile.ZipFile(archive) as opened, opened.open(member) as stream:
+        return stream.read(SIZE_LIMIT + 1)
+
+
+def _folders_around(files: list[_File], assignment: str) -> int:
+    """How many folders lie around everything and are no student's: each notebook directly in them has a name of its own."""
+    notebooks = [one.parts for one in files if one.is_notebook]
+    if len(notebooks) < 2:
+        return 0
+    levels = zip(*(parts[:-1] for parts in notebooks), strict=False)
+    depth = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
+    return depth if all(_own_name(parts[-1], assignment) for parts in notebooks if len(parts) == depth + 1) else 0
+
+
+def _whose(parts: list[str], assignment: str, around: int) -> Iterator[tuple[str, str, str]]:
+    """Whose a file may be, the likeliest first: the student's id, name, and folder where it is the folder that tells."""
     for part in parts:
         if match := MOODLE.match(part) or CANVAS.match(part):
-            return safe_id(match["number"]), match["name"]
-    if len(parts) > 1:
-        places = [part for part in parts[:-1] if part != assignment]
-        if places and safe_id(places[-1]):
-            return safe_id(places[-1]), places[-1]
-    name = re.sub(r"\s*\(\d+\)$", "", PurePosixPath(parts[-1]).name.split(".ipynb")[0])
-    name = re.sub(re.escape(assignment), "", name, flags=re.IGNORECASE).strip(" _-.")
-    return (safe_id(name), name) if safe_id(name) else None
+            yield match["number"], match["name"], ""
+    own = _own_name(parts[-1], assignment)
+    folders = [(part, part, "/".join(parts[: place + 1])) for place, part in enumerate(parts[:-1])]
+    whose = [*reversed(folders[around:]), (own, own, ""), *reversed(folders[:around])]
+    yield from (one for one in whose if one[0] != assignment and safe_id(one[0]))
+
+
+def _own_name(file: str, assignment: str) -> str:
+    """The student's name in a file's: "Copy of ps1_noise - alice (1).ipynb" is alice's."""
+    stem = re.sub(r"\.ipynb.*$|\.\w{1,5}$", "", file, flags=re.IGNORECASE)
+    stem = re.sub(r"\s*\(\d+\)$", "", stem)
+    stem = re.sub(re.escape(assignment), "", stem, flags=re.IGNORECASE).strip()
+    return re.sub(r"^(copy of\s*)+", "", stem, flags=re.IGNORECASE).strip(" _-.")

@@ -7,8 +7,10 @@ exercise costs that exercise alone.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -16,18 +18,24 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..checks import EXERCISES
 from ..exercise import NOT_ATTEMPTED, Outcome, Run, compare
-from .fence import WEAK, command, readable_folders
+from .fence import MACHINE, STRONG, SYSTEM, WEAK, command, readable_folders
+from .worker import IMAGE_LIMIT, TEXT_LIMIT
 
 MISSING, CRASHED, TIMED_OUT = "missing", "crashed", "timed out"
 """What can come of an exercise besides "not attempted", "right" and "wrong"."""
-MESSAGE_LIMIT = 16 * 2**20
-"""Bytes of one line from the worker; whoever sends more is at fault."""
+TOO_LONG, ENDED, MEDDLED = "took too long", "ended the process", "wrote on the line to the grader"
+TOO_MUCH_MEMORY, TOO_MANY_PROCESSES = "took too much memory", "started too many processes"
+"""Why a worker was at its end."""
+SET_UP = "set-up"
+"""The step before all others, which is not the student's."""
+MESSAGE_LIMIT = 4 * 2**20
+"""Bytes of one line from the worker, which sends a fifth of it at most."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,12 @@ class Limits:
     start_seconds: float = 120.0
     total_seconds: float = 240.0
     memory_gb: float = 3.0
+    """Of one process; all together may have 1 GB more."""
+    processes: int = 100
 
     def of(self, step: str) -> float:
         """Seconds for one step."""
-        return {"set-up": self.start_seconds, "function": self.function_seconds}.get(step.split(" ")[0], self.cell_seconds)
+        return {SET_UP: self.start_seconds, "function": self.function_seconds}.get(step.split(" ")[0], self.cell_seconds)
 
 
 @dataclass
@@ -58,15 +68,28 @@ class Examination:
     notes: list[str] = field(default_factory=list)
     """What went wrong on the way, a sentence each."""
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """The last messages on functions that are no exercise, such as the capstone's network."""
+    """What came, as texts, of functions that are no exercise, such as the capstone's network."""
 
 
-@dataclass
+class WorkerError(RuntimeError):
+    """The worker does not start at all, which is no student's doing; the message says why."""
+
+
+class _EndError(Exception):
+    """The worker has to be ended; the text says why."""
+
+
+@dataclass(frozen=True)
 class _Stop:
-    """The end of one process: at which step, and how."""
+    """The end of one process: at which step, and why."""
 
     step: str
-    status: str
+    why: str
+
+    @property
+    def status(self) -> str:
+        """What has come of the step."""
+        return TIMED_OUT if self.why == TOO_LONG else CRASHED
 
 
 class _Clock:
@@ -107,37 +130,49 @@ def examine(
 
     Returns:
         An outcome for each exercise, whatever the student's code does.
+
+    Raises:
+        WorkerError: the worker does not start, for whatever code.
     """
     limits = limits or Limits()
     found = Examination()
-    runs: dict[str, Any] = {}
-    skip: list[str] = []
-    stopped: dict[str, str] = {}
+    runs: dict[str, list[Run] | None] = {}
+    stops: dict[str, _Stop] = {}
+    seed = _seed_of_arguments(seed)
+    readable = [*map(str, readable_folders()), *SYSTEM, *MACHINE]
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="denoise-class-") as scratch:
-        folder = Path(scratch)
-        for name, content in (files or {}).items():
-            (folder / name).write_bytes(content)
-        while True:
-            left = begin + limits.total_seconds - time.monotonic()
-            job = {
-                "cells": cells, "functions": [name for name in functions if name not in runs], "answers": answers, "seed": seed,
-                "skip": skip, "memory_gb": limits.memory_gb, "weak": fence == WEAK,
-                "folder": scratch if fence == WEAK else "/job", "readable": [str(path) for path in readable_folders()],
-            }  # fmt: skip
-            stop = _one_process(folder, job, fence, limits, left, found, runs)
-            if stop is None:
-                break
-            stopped[stop.step] = stop.status
-            found.notes.append(f"{_place(stop.step)} {'took too long' if stop.status == TIMED_OUT else 'ended the process'}.")
-            if stop.step == "set-up" or time.monotonic() - begin > limits.total_seconds:
-                found.notes.append("What came after it was not run.")
-                break
-            skip.append(stop.step)
-    worst = TIMED_OUT if TIMED_OUT in stopped.values() else CRASHED
+    while True:
+        left = begin + limits.total_seconds - time.monotonic()
+        job = {
+            "cells": cells, "functions": [name for name in functions if name not in runs], "answers": answers, "seed": seed,
+            "skip": [*stops], "memory_gb": limits.memory_gb, "weak": fence == WEAK, "readable": readable,
+        }  # fmt: skip
+        # A folder for each process: behind the weak fence it is the student's home, and may be in any state afterwards.
+        with tempfile.TemporaryDirectory(prefix="denoise-class-", ignore_cleanup_errors=True) as scratch:
+            for name, content in (files or {}).items():
+                (Path(scratch) / name).write_bytes(content)
+            stop = _one_process(Path(scratch), job, fence, limits, left, found, runs)
+        if stop is None:
+            break
+        stops[stop.step] = stop
+        found.notes.append(f"{_place(stop.step)} {stop.why}.")
+        if stop.step == SET_UP or time.monotonic() - begin > limits.total_seconds:
+            found.notes.append("What came after it was not run.")
+            break
     for name in functions:
-        found.outcomes[name] = _outcome(name, runs, stopped, worst, cells, seed)
+        outcome = _outcome(name, runs, stops, cells, seed)
+        found.outcomes[name] = replace(outcome, sentence=_writable(outcome.sentence))
     return found
+
+
+def _seed_of_arguments(seed: int) -> int:
+    """The seed that goes behind the fence: the class's own, from which the right letters follow, cannot be told from it."""
+    return int.from_bytes(hashlib.sha256(f"arguments {seed}".encode()).digest()[:4])
+
+
+def _writable(text: str) -> str:
+    """A text without halves of characters, which no file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _number(step: str) -> int:
@@ -151,97 +186,198 @@ def _place(step: str) -> str:
     return f"The function {which}" if kind == "function" else "The start"
 
 
-def _outcome(name: str, runs: dict[str, Any], stopped: dict[str, str], worst: str, cells: list[str], seed: int) -> Outcome:
-    if status := stopped.get(f"function {name}"):
-        guess = "takes too long; is there a loop without an end?" if status == TIMED_OUT else "ended the process."
-        return Outcome(name, status, status, f"not yet: your function {guess}")
+def _outcome(name: str, runs: dict[str, list[Run] | None], stops: dict[str, _Stop], cells: list[str], seed: int) -> Outcome:
+    if stop := stops.get(f"function {name}"):
+        guess = "takes too long; is there a loop without an end?" if stop.why == TOO_LONG else f"{stop.why}."
+        return Outcome(name, stop.status, stop.status, f"not yet: your function {guess}")
     if name not in runs:  # a step before it took all the time there is
+        worst = TIMED_OUT if any(stop.status == TIMED_OUT for stop in stops.values()) else CRASHED
         return Outcome(name, worst, worst, "not graded: the notebook could not be run as far as this.")
-    if runs[name] is None:
-        guilty = [step for step in stopped if step.startswith("cell ") and step.endswith("definitions")]
-        lost = next((step for step in guilty if f"def {name}(" in cells[_number(step)]), None)
-        if lost is None:
+    mine = runs[name]
+    if mine is None:
+        defined = re.compile(rf"\b(?:def\s+{re.escape(name)}\s*\(|class\s+{re.escape(name)}\b|{re.escape(name)}\s*=)")
+        lost = [stop for stop in stops.values() if stop.step.startswith("cell ")]
+        guilty = [stop for stop in lost if defined.search(cells[_number(stop.step)])]
+        if not guilty:
             return Outcome(name, MISSING, None, f"there is no function {name} in the notebook.")
-        return Outcome(name, stopped[lost], stopped[lost], f"not yet: the cell with the function {name} {stopped[lost]}.")
+        status = guilty[-1].status
+        return Outcome(name, status, status, f"not yet: the cell with the function {name} {guilty[-1].why}.")
     if name not in EXERCISES:
         return Outcome(name, NOT_ATTEMPTED, None, "")
     try:
-        return compare(EXERCISES[name], [Run.unpacked(one) for one in runs[name]], seed)
+        return compare(EXERCISES[name], mine, seed)
     except Exception:  # whatever was made up in place of runs
         return Outcome(name, CRASHED, CRASHED, "not yet: your function could not be called.")
 
 
 def _one_process(
-    folder: Path, job: dict[str, Any], fence: str, limits: Limits, left: float, found: Examination, runs: dict[str, Any]
-) -> _Stop | None:
+    folder: Path, job: dict[str, Any], fence: str, limits: Limits, left: float, found: Examination,
+    runs: dict[str, list[Run] | None],
+) -> _Stop | None:  # fmt: skip
     """One worker: None when it came to its end."""
     path = folder / "job.json"
-    path.write_text(json.dumps(job), encoding="utf-8")
+    path.write_text(json.dumps({**job, "folder": str(folder) if fence == WEAK else "/job"}), encoding="utf-8")
     arguments, environment = command(fence, path)
     process = subprocess.Popen(
-        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
         cwd=folder, start_new_session=True,
     )  # fmt: skip
-    step, clock = "set-up", _Clock(left)
+    step, clock = SET_UP, _Clock(left)
     clock.allow(limits.of(step))
+    steps = _steps(job)
     try:
-        for line in _lines(process, clock):
-            if line is None:
-                return _Stop(step, TIMED_OUT)
-            try:
-                message = json.loads(line)
-            except ValueError:
-                return _Stop(step, CRASHED)
-            if not isinstance(message, dict):
-                return _Stop(step, CRASHED)
+        for line in _lines(process, clock, limits):
+            message = _message(line)
             if "begin" in message:
+                if message["begin"] not in steps:
+                    raise _EndError(MEDDLED)
                 step = str(message["begin"])
                 clock.allow(limits.of(step))
-            elif "cell" in message:
-                kept = {
-                    "text": str(message.get("text", "")),
-                    "error": message.get("error"),
-                    "pictures": message.get("pictures", []),
-                }
-                found.cells[int(message["cell"])] = kept
-            elif "answers" in message:
-                found.answers = {str(name): str(value) for name, value in message["answers"].items()}
-            elif "function" in message:
-                runs[message["function"]] = message.get("runs", [])
-                found.raw[message["function"]] = message
-            elif message.get("finished"):
+            elif message.get("finished") is True:
                 return None
-        return _Stop(step, CRASHED)
+            elif step != SET_UP:
+                _take(message, job, found, runs)
+        raise _EndError(ENDED)
+    except _EndError as end:
+        if step == SET_UP and not job["skip"]:
+            raise WorkerError(f"the worker for students' code {end}, before it ran any: {_last_words(process)}") from None
+        return _Stop(step, str(end))
     finally:
-        _end(process)
+        _end(process, fence)
 
 
-def _lines(process: subprocess.Popen[bytes], clock: _Clock) -> Iterator[bytes | None]:
-    """Lines as they come; None when the time is over, and an end when the process has ended or floods the line."""
+def _steps(job: dict[str, Any]) -> set[str]:
+    """What a worker may begin with this job."""
+    places = [f"cell {index}" for index in range(len(job["cells"]))]
+    functions = [f"function {name}" for name in job["functions"]]
+    return {*places, *(f"{place}, definitions" for place in places), *functions} - {*job["skip"]}
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    """What a line says. Whatever a student's code may have written there instead ends the worker."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        raise _EndError(MEDDLED) from None
+    if not isinstance(message, dict) or not isinstance(message.get("begin", ""), str):
+        raise _EndError(MEDDLED)
+    return message
+
+
+def _take(message: dict[str, Any], job: dict[str, Any], found: Examination, runs: dict[str, list[Run] | None]) -> None:
+    """Keep what a message tells, as far as it can be true."""
+    try:
+        if "cell" in message:
+            place, error = range(len(job["cells"]))[message["cell"]], message["error"]
+            found.cells[place] = {
+                "text": _text(message["text"], TEXT_LIMIT + 20),
+                "error": None if error is None else _text(error, 300),
+                "pictures": [_picture(picture) for picture in message["pictures"][:2]],
+            }
+        elif "answers" in message:
+            told = message["answers"]
+            found.answers = {name: _text(told[name], 40) for name in job["answers"] if name in told}
+        elif "function" in message:
+            name = message["function"]
+            if name not in job["functions"]:
+                raise ValueError(name)
+            found.raw[name] = {key: _writable(value) for key, value in message.items() if isinstance(value, str)}
+            runs[name] = None if message.get("runs", []) is None else _runs(message.get("runs"))
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError):
+        raise _EndError(MEDDLED) from None
+
+
+def _text(value: Any, limit: int) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return _writable(value[:limit])
+
+
+def _runs(packed: Any) -> list[Run]:
+    """The runs that were packed; none where they are none, as for a function that ends its call in a way of its own."""
+    try:
+        return [Run.unpacked(one) for one in packed]
+    except Exception:  # torch has many errors for numbers that are none
+        return []
+
+
+def _picture(text: Any) -> str:
+    """A PNG as base64; a ValueError for anything else, which would stand in a page as it comes."""
+    content = decoded("".join(text.split()))
+    if len(content) > IMAGE_LIMIT or not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise ValueError("no picture")
+    return base64.b64encode(content).decode()
+
+
+def _lines(process: subprocess.Popen[bytes], clock: _Clock, limits: Limits) -> Iterator[bytes]:
+    """Lines as they come, until the process has ended; an _EndError when it has to be."""
     assert process.stdout is not None
-    buffer = bytearray()
+    rest = b""
+    looked = time.monotonic()
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        while len(buffer) < MESSAGE_LIMIT:
-            if not selector.select(clock.left()):
-                yield None
-                return
+        while left := clock.left():
+            if time.monotonic() - looked > 1:
+                _look(process.pid, limits)
+                looked = time.monotonic()
+            if not selector.select(min(left, 1.0)):
+                continue
             chunk = os.read(process.stdout.fileno(), 1 << 16)
             if not chunk:
                 return
-            buffer += chunk
-            *whole, rest = buffer.split(b"\n")
-            buffer = bytearray(rest)
-            yield from map(bytes, whole)
+            *whole, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MESSAGE_LIMIT:
+                raise _EndError(MEDDLED)
+            yield from whole
+    raise _EndError(TOO_LONG)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _look(pid: int, limits: Limits) -> None:
+    """See to it that a process and those below it take no more than they may; for one alone, the system does."""
+    count, kilobytes, todo = -1, 0, [pid]  # -1: bubblewrap itself
+    while todo and count <= limits.processes:
+        count += 1
+        one = todo.pop()
+        with suppress(OSError):  # it has ended, or the system does not tell
+            todo += _children(one)
+            shared_out = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{one}/smaps_rollup").read_text(), re.MULTILINE)
+            kilobytes += int(shared_out[1]) if shared_out else 0
+    if count > limits.processes:
+        raise _EndError(TOO_MANY_PROCESSES)
+    if kilobytes / 2**20 > limits.memory_gb + 1:
+        raise _EndError(TOO_MUCH_MEMORY)
+
+
+def _children(pid: int) -> list[int]:
+    """Of a process, where the system tells (Linux); an OSError where it does not."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> str:
+    """The last line of what a process said before it ended."""
+    assert process.stderr is not None
+    os.set_blocking(process.stderr.fileno(), False)
+    with suppress(BlockingIOError):
+        lines = os.read(process.stderr.fileno(), 1 << 16).decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
+    return "no reason given"
+
+
+def _end(process: subprocess.Popen[bytes], fence: str) -> None:
+    """End a worker and all that it has started."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        if fence == STRONG and (inside := _children(process.pid)):
+            for child in inside:
+                os.kill(child, signal.SIGKILL)
+            process.wait(10)  # bubblewrap waits for the first process inside, which is gone when all others are
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.wait()
-    if process.stdout:
-        process.stdout.close()
+    for stream in (process.stdout, process.stderr):
+        if stream:
+            stream.close()
 
 
 def decoded(text: str) -> bytes:

@@ -21,6 +21,14 @@ import denoise_lib
 STRONG, WEAK = "bubblewrap", "weak"
 HOME = "/home/student"
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/alternatives")
+MACHINE = ("/sys", "/proc/self", "/proc/stat", "/proc/cpuinfo", "/proc/meminfo")
+"""What packages read to count processors; behind the strong fence they are the kernel's to show."""
+SETTINGS = ("/usr/etc", "/usr/local/etc")
+"""Folders of SYSTEM that may hold an administrator's tokens, and that nothing here needs."""
+PARTS = ("bin", "lib", "lib64", "share", "ssl", "pyvenv.cfg")
+"""What Python needs of the folder in which it is installed; that folder may hold anything else, even a course."""
+SPACE = 2**28
+"""Bytes of each folder that can be written to."""
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -29,6 +37,7 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONHASHSEED": "0",
     "LANG": "C.UTF-8",
+    "USER": "student",  # there is no list of users that could tell it
 }
 
 
@@ -41,8 +50,7 @@ def strong_fence_works() -> bool:
     """Whether bubblewrap is there and may do its work (some systems forbid it to ordinary users)."""
     if shutil.which("bwrap") is None:
         return False
-    trial = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "true"]
-    return subprocess.run(trial, capture_output=True, timeout=20, check=False).returncode == 0
+    return subprocess.run([*_walls(None), "true"], capture_output=True, timeout=20, check=False, env={}).returncode == 0
 
 
 def choose_fence(wanted: str | None = None) -> str:
@@ -66,38 +74,75 @@ def package_folder() -> Path:
 
 def readable_folders() -> list[Path]:
     """What a student's code may read: Python, its packages, the library and its results."""
-    bases = {sys.prefix, sys.base_prefix, sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["purelib"]}
-    found = {Path(base).resolve() for base in bases} | {Path(sys.prefix), Path(sys.executable).parent}
-    found |= {package_folder(), package_folder().parent / "results"}
-    torch = find_spec("torch")
-    if torch is not None and torch.origin:
-        found.add(Path(torch.origin).parent.parent)
+    prefixes = {Path(base) for base in (sys.prefix, sys.base_prefix)}
+    prefixes |= {prefix.resolve() for prefix in prefixes}  # Python may be started by a path that leads through a link
+    found = {prefix / part for prefix in prefixes for part in PARTS}
+    found |= {Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib")} | {Path(sys.executable).parent}
+    found |= {package_folder(), package_folder().parent / "results", *_packages()}
     return sorted(path for path in found if path.exists())
+
+
+def _packages() -> set[Path]:
+    """The folders of torch and of IPython, which need not be in one place."""
+    origins = [spec.origin for name in ("torch", "IPython") if (spec := find_spec(name)) is not None]
+    return {Path(origin).parent.parent for origin in origins if origin}
 
 
 def command(fence: str, job: Path) -> tuple[list[str], dict[str, str]]:
     """How the worker is started on a job, and its environment; the job's folder is read-only behind the strong fence."""
     start = [sys.executable, "-m", "denoise_lib.classroom.worker"]
-    python_path = str(package_folder().parent)
     if fence == WEAK:
         kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
         home = {"HOME": str(job.parent), "IPYTHONDIR": str(job.parent / ".ipython"), "TMPDIR": str(job.parent)}
         home["MPLCONFIGDIR"] = str(job.parent / ".matplotlib")
-        return [*start, str(job)], {**kept, **ENVIRONMENT, **home, "PYTHONPATH": python_path}
-    walls = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--uid", "1000", "--gid", "1000"]
-    walls += ["--clearenv", "--proc", "/proc", "--dev", "/dev", "--size", str(2**28), "--tmpfs", "/tmp"]
-    for system in SYSTEM:
-        walls += ["--ro-bind-try", system, system]
-    for folder in readable_folders():
-        walls += ["--ro-bind", str(folder), str(folder)]
-    # The classroom holds right answers; of it the worker alone is there.
-    classroom = package_folder() / "classroom"
-    walls += ["--tmpfs", str(classroom)]
-    for name in ("__init__.py", "worker.py"):
-        walls += ["--ro-bind", str(classroom / name), str(classroom / name)]
-    walls += ["--remount-ro", str(classroom), "--ro-bind", str(job.parent), "/job"]
-    walls += ["--size", str(2**28), "--tmpfs", HOME, "--chdir", HOME]
-    inside = {**ENVIRONMENT, "HOME": HOME, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": python_path}
+        return [*start, str(job)], {**kept, **ENVIRONMENT, **home, "PYTHONPATH": _python_path()}
+    return [*_walls(job.parent), *start, f"/job/{job.name}"], {}
+
+
+def _python_path() -> str:
+    """The library, and packages in the grader's home, where Python does not look by itself."""
+    usual = (sys.prefix, sys.base_prefix)
+    elsewhere = [str(path) for path in sorted(_packages()) if not any(path.is_relative_to(prefix) for prefix in usual)]
+    return os.pathsep.join([str(package_folder().parent), *elsewhere])
+
+
+@functools.cache
+def _option(name: str) -> bool:
+    """Whether this bubblewrap knows an option; Ubuntu 22.04's knows neither a size nor how to forbid namespaces."""
+    told = subprocess.run(["bwrap", "--help"], capture_output=True, timeout=20, check=False)
+    return name.encode() in told.stdout + told.stderr
+
+
+def _walls(job_folder: Path | None) -> list[str]:
+    """The command line of bubblewrap, up to what is to be run."""
+    walls = [shutil.which("bwrap") or "bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
+    walls += ["--uid", "1000", "--gid", "1000", "--clearenv", "--proc", "/proc", "--dev", "/dev"]
+    if _option("--disable-userns"):  # where a student would be root, and could mount a larger folder
+        walls += ["--unshare-user", "--disable-userns"]
+    folder = ["--size", str(SPACE), "--tmpfs"] if _option("--size") else ["--tmpfs"]
+    walls += [*folder, "/tmp", *folder, "/dev/shm"]
+    bound = [*map(Path, SYSTEM), *readable_folders()]
+    for place in bound:
+        walls += ["--ro-bind-try", str(place), str(place)]
+    for settings in SETTINGS:
+        if Path(settings).is_dir():
+            walls += [*folder, settings, "--remount-ro", settings]
+    # The classroom holds right answers; of it the worker alone is there, by whatever path one comes.
+    classroom = (package_folder() / "classroom").resolve()
+    paths = {place / classroom.relative_to(real) for place in bound if classroom.is_relative_to(real := place.resolve())}
+    for path in sorted(paths):
+        walls += ["--tmpfs", str(path)]
+        for name in ("__init__.py", "worker.py"):
+            walls += ["--ro-bind", str(classroom / name), str(path / name)]
+        walls += ["--remount-ro", str(path)]
+    if job_folder is not None:
+        walls += ["--ro-bind", str(job_folder), "/job"]
+    walls += [*folder, HOME, "--chdir", HOME]
+    # What is left is not to be written to: folders in memory without an end, and the kernel's settings, which are root's,
+    # and so the student's when the grader is root.
+    for closed in ("/proc", "/dev", "/"):
+        walls += ["--remount-ro", closed]
+    inside = {**ENVIRONMENT, "HOME": HOME, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYTHONPATH": _python_path()}
     for name, value in inside.items():
         walls += ["--setenv", name, value]
-    return [*walls, *start, f"/job/{job.name}"], {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+    return walls

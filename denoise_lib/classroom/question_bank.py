@@ -74,7 +74,7 @@ NOISE_QUESTIONS = (
             ),
             WrongOption(
                 "half of mu",
-                _number(lambda n: 50 * n.mu, "{:.1f} %"),
+                _number(lambda n: 50 * n.mu, "{:.0f} %"),
                 "half of the noise is negative, that is right, but every pixel has noise, and not the share mu of them.",
             ),
             WrongOption(
@@ -282,7 +282,7 @@ NOISE2NOISE_QUESTIONS = (
     ),
     Question(
         "swapped_rows",
-        _words("noise at an edge is skewed, so that L1 misses the mean; the other has no such reason to hurt"),
+        _words("noise at an edge is skewed, so that L1 misses the mean; the other has no reason to hurt"),
         (
             WrongOption(
                 "L1 is robust",
@@ -317,7 +317,7 @@ NOISE2NOISE_QUESTIONS = (
             ),
             WrongOption(
                 "equally strong",
-                _words("noise that is equally strong everywhere, even if neighbours share it"),
+                _words("noise that is equally strong everywhere, even if neighbours share some of it"),
                 "the noise may be stronger at some places, since a pixel keeps its place; but neighbours must not share it.",
             ),
             WrongOption(
@@ -398,7 +398,7 @@ SALIENCY_QUESTIONS = (
             ),
             WrongOption(
                 "beside a network that does nothing",
-                _words("they have very little influence, as a network that does nothing has 1 at all pixels"),
+                _words("they have very little influence, as a network that does nothing has exactly 1 at all pixels"),
                 "beside that 1 it is hardly less, at noisy pixels and elsewhere; very little would be close to 0.",
             ),
             WrongOption(

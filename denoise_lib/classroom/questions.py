@@ -6,6 +6,7 @@ Both are drawn from the class's seed: another class has other numbers and anothe
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -68,7 +69,7 @@ class Question:
     def judge(self, answer: str, seed: int) -> Outcome:
         """What a letter is; anything but one letter of the options is not attempted."""
         known = {letter: wrong for letter, _, wrong in self.options(seed)}
-        given = answer.strip().strip("().").upper()
+        given = re.sub(r"[\s().]", "", answer).upper()
         if given not in known:
             return Outcome(self.name, NOT_ATTEMPTED, None, f"not attempted: the answer is one letter from A to {max(known)}.")
         wrong = known[given]

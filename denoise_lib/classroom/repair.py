@@ -13,8 +13,10 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-MARKER = re.compile(r"^\s*(?:#|<!--)\s*GRADED CELL\s+([\w-]+)", re.IGNORECASE)
+MARKER = re.compile(r"^\s*(?:#|<!--)\s*GRADED CELL\s+([\w-]*\w)(?:\s*-->)?", re.IGNORECASE)
 PUT_BACK = "put-back-"
+PICTURES = ("image/png", "image/jpeg", "image/gif")
+"""What may be pasted into a text: no SVG, which can hold a program."""
 SIZE_LIMIT = 300 * 2**20
 """Bytes of a notebook that is read at all."""
 
@@ -30,17 +32,18 @@ def read_notebook(content: bytes) -> tuple[NotebookNode, str]:
         UnreadableError: it is no notebook.
     """
     if len(content) > SIZE_LIMIT:
-        raise UnreadableError(f"the file has {len(content) / 2**20:.0f} MB; clear the outputs, and hand it in again.")
+        raise UnreadableError(f"the file has more than {SIZE_LIMIT // 2**20} MB; clear the outputs, and hand it in again.")
     if not content.strip():
         raise UnreadableError("the file is empty.")
     try:
-        raw = json.loads(content.decode("utf-8-sig"))
+        raw = json.loads(content)  # UTF-8 with or without its mark, or UTF-16
     except (ValueError, RecursionError):
         kind = "a web page" if content.lstrip()[:1] == b"<" else "a zip file" if content[:2] == b"PK" else "no notebook"
         raise UnreadableError(f"the file is {kind}; in Colab: File > Download > Download .ipynb.") from None
     cells = raw.get("cells") if isinstance(raw, dict) else None
     if cells is None and isinstance(raw, dict) and isinstance(raw.get("worksheets"), list):  # notebooks of before 2015
-        cells = [cell for sheet in raw["worksheets"] if isinstance(sheet, dict) for cell in sheet.get("cells", [])]
+        sheets = [sheet.get("cells") for sheet in raw["worksheets"] if isinstance(sheet, dict)]
+        cells = [cell for sheet in sheets if isinstance(sheet, list) for cell in sheet]
     if not isinstance(cells, list):
         raise UnreadableError("the file holds no cells.")
     notebook, shown = nbformat.v4.new_notebook(), []
@@ -50,11 +53,11 @@ def read_notebook(content: bytes) -> tuple[NotebookNode, str]:
         make = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}.get(
             str(cell.get("cell_type")), nbformat.v4.new_raw_cell
         )
-        metadata = cell.get("metadata")
-        grading = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-        one = make(source=_text(cell.get("source", cell.get("input", ""))))
+        one = make(source=_text(cell.get("source", cell.get("input"))))
         one.id = f"cell-{len(notebook.cells)}"
-        one.metadata = nbformat.from_dict({"nbgrader": grading} if isinstance(grading, dict) else {})
+        one.metadata = nbformat.from_dict({"nbgrader": {"grade_id": name}} if (name := _grade_id(cell)) else {})
+        if one.cell_type == "markdown" and (pictures := _pictures(cell.get("attachments"))):
+            one.attachments = nbformat.from_dict(pictures)
         notebook.cells.append(one)
         shown.append(_shown(cell.get("outputs")))
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -65,7 +68,28 @@ def read_notebook(content: bytes) -> tuple[NotebookNode, str]:
 
 
 def _text(source: Any) -> str:
-    return "".join(part for part in source if isinstance(part, str)) if isinstance(source, list) else str(source or "")
+    """A string, or a list of them, as text that any file can hold: without halves of characters."""
+    parts = source if isinstance(source, list) else [source]
+    text = "".join(part for part in parts if isinstance(part, str)).replace("\r\n", "\n")
+    return text.encode("utf-8", "replace").decode()
+
+
+def _grade_id(cell: dict[str, Any]) -> str | None:
+    """A cell's id for nbgrader, whatever its metadata is."""
+    metadata = cell.get("metadata")
+    grading = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    name = grading.get("grade_id") if isinstance(grading, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _pictures(attachments: Any) -> dict[str, dict[str, str]]:
+    """What was pasted into a text cell, so far as it is pictures."""
+    found: dict[str, dict[str, str]] = {}
+    for name, kinds in attachments.items() if isinstance(attachments, dict) else []:
+        for kind, data in kinds.items() if isinstance(kinds, dict) else []:
+            if kind in PICTURES and isinstance(data, str) and re.fullmatch(r"[A-Za-z0-9+/=\s]+", data):
+                found.setdefault(_text(name), {})[kind] = data
+    return found
 
 
 def _shown(outputs: Any) -> str:
@@ -80,18 +104,13 @@ def _shown(outputs: Any) -> str:
 
 def graded_cells(notebook: NotebookNode) -> dict[str, NotebookNode]:
     """The cells with an id for nbgrader, in order."""
-    found = {}
-    for cell in notebook.cells:
-        name = cell.metadata.get("nbgrader", {}).get("grade_id")
-        if isinstance(name, str):
-            found[name] = cell
-    return found
+    return {name: cell for cell in notebook.cells if (name := _grade_id(cell))}
 
 
 def assignment_share(notebook: NotebookNode, released: NotebookNode) -> float:
     """Which share of an assignment's graded cells a notebook has, by marker or metadata."""
-    wanted = set(graded_cells(released))
-    return len(wanted & {name for cell in notebook.cells if (name := _name_of(cell))}) / max(1, len(wanted))
+    wanted = graded_cells(released)
+    return len({name for cell in notebook.cells if (name := _name_of(cell, wanted))}) / max(1, len(wanted))
 
 
 def repair(submitted: NotebookNode, released: NotebookNode) -> tuple[NotebookNode, list[str]]:
@@ -107,7 +126,7 @@ def repair(submitted: NotebookNode, released: NotebookNode) -> tuple[NotebookNod
     """
     result: NotebookNode = nbformat.from_dict(json.loads(json.dumps(submitted)))
     wanted = graded_cells(released)
-    had_metadata = {cell.metadata.get("nbgrader", {}).get("grade_id") for cell in result.cells}
+    had_metadata = {_grade_id(cell) for cell in result.cells}
     claims = _claims(result, released, wanted)
     for cell in result.cells:
         cell.metadata.pop("nbgrader", None)
@@ -130,7 +149,7 @@ def repair(submitted: NotebookNode, released: NotebookNode) -> tuple[NotebookNod
             notes.append(f"{name}: the cell was missing, and was put back empty.")
         if cell.cell_type != original.cell_type:
             notes.append(f"{name}: the cell had another type.")
-        if _locked(original) and candidates and cell.source.strip() != original.source.strip():
+        if _locked(original) and candidates and not _same(cell, original):
             notes.append(f"{name}: the check had been changed, and was put back.")
         _become(cell, original)
     return result, notes
@@ -150,6 +169,8 @@ def _become(cell: NotebookNode, original: NotebookNode) -> None:
     else:
         cell.pop("outputs", None)
         cell.pop("execution_count", None)
+    if original.cell_type != "markdown":
+        cell.pop("attachments", None)
     if _locked(original):
         cell.source = original.source
 
@@ -158,26 +179,27 @@ def _locked(cell: NotebookNode) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get("locked"))
 
 
-def _name_of(cell: NotebookNode) -> str | None:
+def _name_of(cell: NotebookNode, wanted: dict[str, NotebookNode]) -> str | None:
     """The graded cell that a cell is, by its marker, or else by its metadata."""
     found = MARKER.match(cell.source)
-    name = found.group(1) if found else cell.metadata.get("nbgrader", {}).get("grade_id")
-    return name if isinstance(name, str) else None
+    return next((name for name in (found and found.group(1), _grade_id(cell)) if name in wanted), None)
 
 
 def _claims(notebook: NotebookNode, released: NotebookNode, wanted: dict[str, NotebookNode]) -> dict[str, list[NotebookNode]]:
     """For each graded cell the student's cells that may be it."""
     claims: dict[str, list[NotebookNode]] = {}
     for cell in notebook.cells:
-        if (name := _name_of(cell)) in wanted:
-            claims.setdefault(str(name), []).append(cell)
+        if name := _name_of(cell, wanted):
+            claims.setdefault(name, []).append(cell)
     taken = {id(cell) for cells in claims.values() for cell in cells}
     for name, original in wanted.items():
-        if name in claims or _locked(original):
+        if name in claims:
             continue
         free = [cell for cell in notebook.cells if id(cell) not in taken]
-        if original.cell_type == "code":
-            defines = re.compile(rf"^(?:def\s+{re.escape(name)}\s*\(|{re.escape(name)}\s*=)", re.MULTILINE)
+        if _locked(original):
+            found = [cell for cell in free if _same(cell, original)]
+        elif original.cell_type == "code":
+            defines = re.compile(rf"^(?:def\s+{re.escape(name)}\s*\(|{re.escape(name)}\s*=(?!=))", re.MULTILINE)
             found = [cell for cell in free if defines.search(cell.source)]
         else:
             found = _after_the_question(notebook, released, original, taken)
@@ -203,7 +225,15 @@ def _after_the_question(
     return []
 
 
+def _same(cell: NotebookNode, original: NotebookNode) -> bool:
+    return bool(cell.source.strip() == original.source.strip())
+
+
 def _choose(candidates: list[NotebookNode], original: NotebookNode) -> NotebookNode:
-    """The last one that is filled in, else the last one."""
-    filled = [cell for cell in candidates if cell.source.strip() != original.source.strip()]
-    return (filled or candidates)[-1]
+    """The check that is as it was released, or the last answer that is filled in; else the last one."""
+    candidates = [cell for cell in candidates if cell.cell_type == original.cell_type] or candidates
+    if _locked(original):
+        good = [cell for cell in candidates if _same(cell, original)]
+    else:
+        good = [cell for cell in candidates if MARKER.sub("", cell.source).strip() and not _same(cell, original)]
+    return (good or candidates)[-1]

@@ -52,6 +52,8 @@ import torch
 
 from denoise_lib.checks import check
 
+print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 'CPU'}")
+
 # %%
 import math
 
@@ -208,7 +210,7 @@ if noise_of_differences(cup) is not None:
 # %% [markdown]
 # ### A5. Many copies
 #
-# Astronomers take the same picture many times.
+# Astronomers take the same picture many times, and average.
 #
 # Write `psnr_of_average(psnr, copies)`: the PSNR in dB, a float, of the mean of `copies` unclipped copies of one
 # image with independent noise, each of which has this psnr.
@@ -239,12 +241,11 @@ def mean_of_copies(noise, copies):
 
 if psnr_of_average(20.0, 4) is not None:
     print("copies   noise         predicted dB   measured dB")
-    for clip in (False, True):
-        noise = Gaussian(SIGMA, clip=clip)
+    for name, noise in {"not clipped": Gaussian(SIGMA), "clipped": Gaussian(SIGMA, clip=True)}.items():
         one = psnr(mean_of_copies(noise, 1), digits[:200])
         for copies in (1, COPIES, 100):
             measured = psnr(mean_of_copies(noise, copies), digits[:200])
-            print(f"{copies:6d}   {'clipped' if clip else 'not clipped':11s}   {psnr_of_average(one, copies):12.2f}   {measured:11.2f}")
+            print(f"{copies:6d}   {name:11s}   {psnr_of_average(one, copies):12.2f}   {measured:11.2f}")
 
 # %% [markdown]
 # ## Part B: letters

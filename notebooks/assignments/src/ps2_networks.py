@@ -52,6 +52,8 @@ import torch
 
 from denoise_lib.checks import check
 
+print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 'CPU'}")
+
 # %%
 from IPython.display import display
 
@@ -206,11 +208,12 @@ if ablated_join(torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1)) is not None:
     display(picture(panel(pictures, list(shown), columns=1), alt))
 
 # %% [markdown]
-# And this is what notebook 2 measured: the same network, *trained* with zeros in place of both skips, at mu = 0.25.
+# And this is what notebook 2 measured at mu = 0.25. `unet-no-skips` is the same network, *trained* with zeros in place
+# of both skips.
 
 # %%
 for row in read_results("unet_vs_autoencoder")["table"]:
-    if row["level"] == "moderate" and row["network"].startswith("unet") and (row["data"], row["recipe"]) == ("full", "paper"):
+    if (row["level"], row["data"], row["recipe"]) == ("moderate", "full", "paper"):
         print(f"{row['network']:14s} MSE {row['mse']:.4f}")
 
 
@@ -358,14 +361,14 @@ print("seconds_of_work:", seconds_of_work or "no answer yet")
 # %% [markdown] nbgrader={"grade": true, "grade_id": "why-cut", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
 # <!-- GRADED CELL why-cut -->
 # ### BEGIN SOLUTION
-# By far the most is lost with the upper skip: it carries the features at full resolution, where the edges of the
-# strokes lie, and what comes from below has only 14 x 14 places or fewer. A network that was trained with skips leans
-# on them: its decoder has never met zeros there, so cutting them takes it out of everything that it was trained for.
-# That tells how much *this* network relies on a skip. A network that is trained without them can adapt, and tells how
+# By far the most is lost with the upper skip: the digits become pale. It carries the features at full resolution, next to
+# the output, while what comes from below has 14 x 14 places or fewer. A network that was trained with skips leans on
+# them: its decoder has never met zeros there, so cutting them takes it out of all that it was trained for. That tells
+# how much *this* network relies on a skip. A network that is trained without them can adapt, and tells how
 # much can be reached without one. For the claim one needs the second: the same layers, trained in the same way, with
 # several seeds; the paper's autoencoder differs in its widths, too.
 #
-# - 1 point: quotes the errors, names the upper skip, with place or resolution as the reason.
+# - 1 point: quotes the errors, names the upper skip, with its place (full resolution, next to the output) as the reason.
 # - 1 point: the trained decoder has never seen zeros there (what it relies on is not what is needed); half a point for
 #   "it was not trained again" alone.
 # - 1 point: chooses the network that was trained without skips, and says what has to be equal (layers, data, epochs,

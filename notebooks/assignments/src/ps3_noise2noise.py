@@ -52,6 +52,8 @@ import torch
 
 from denoise_lib.checks import check
 
+print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 'CPU'}")
+
 # %%
 from IPython.display import display
 
@@ -142,7 +144,8 @@ if hdr_loss(guess.expand_as(targets), targets) is not None:
     for _ in range(300):
         (gradient,) = torch.autograd.grad(hdr_loss(guess.expand_as(targets), targets), guess)
         guess = (guess - 0.02 * gradient).detach().requires_grad_()
-    print(f"your loss ends at {guess.item():.3f}; the targets' mean is {targets.mean():.3f}, their median {targets.median():.3f}")
+    print(f"your loss ends at {guess.item():.3f}")
+    print(f"the targets' mean is {targets.mean():.3f}, their median {targets.median():.3f}")
 
 
 # %% [markdown]
@@ -338,10 +341,10 @@ print("pixel_exchange:", pixel_exchange or "no answer yet")
 # Answer in the cell below each question (a double click opens it): some sentences, with the numbers that *you*
 # measured above.
 #
-# **C1** (3 points). The last numbers of part A. Quote them, and explain the difference between the first two. A fellow
-# student trained one network on targets with your sigma, another on targets with half of it; the second has the
-# smaller training loss. Is it the better network? And why is the third number so different from the second: what
-# would a network learn from pairs whose input and target share their noise?
+# **C1** (3 points). The last numbers of part A, at sigma = {{sigma}}. Quote them, and explain the difference between the
+# first two errors. A fellow student trained one network on targets with this sigma, another on targets with half of
+# it; the second has the smaller training loss. Is it the better network? And why is the third error so different from
+# the second: what would a network learn from pairs whose input and target share their noise?
 
 # %% [markdown] nbgrader={"grade": true, "grade_id": "why-loss", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
 # <!-- GRADED CELL why-loss -->

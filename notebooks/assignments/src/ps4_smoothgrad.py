@@ -52,6 +52,8 @@ import torch
 
 from denoise_lib.checks import check
 
+print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 'CPU'}")
+
 # %%
 import math
 
@@ -149,8 +151,8 @@ def response_to(model, x, direction):
 check.response_to(response_to)
 
 # %% [markdown]
-# Two directions: the noise of the photos, and the photos themselves. A good denoiser passes on the one and not the
-# other.
+# Two directions: the noise of the photos, and the photos themselves. A good denoiser passes on the second and not
+# the first.
 
 # %%
 directions = {"the noise": noisy_photos - clean_photos, "the photo": clean_photos}
@@ -200,8 +202,8 @@ for name in ("unet-mild", "unet-moderate", "unet-severe", "unet-blind"):
     divergence = self_influence(network, noisy, method="probes", probes=8, generator=generator()).sum((1, 2, 3))
     found = [sure(noisy[i : i + 1], denoised[i : i + 1], float(divergence[i]), SIGMA) for i in range(len(some))]
     if found[0] is not None:
-        naive = mse(denoised, noisy) - SIGMA**2
-        print(f"{name:15s} {mse(denoised, some):25.5f}   {sum(found) / len(found):.5f}   {naive:16.5f}   {divergence.mean() / 784:19.3f}")
+        estimate, naive, share = sum(found) / len(found), mse(denoised, noisy) - SIGMA**2, divergence.mean() / 784
+        print(f"{name:15s} {mse(denoised, some):25.5f}   {estimate:.5f}   {naive:16.5f}   {share:19.3f}")
 
 
 # %% [markdown]
@@ -279,17 +281,19 @@ def in_standard_errors(gradients):
 check.in_standard_errors(in_standard_errors)
 
 # %%
-shown, titles = [tile(noisy_photos[:1], scale=5)], ["noisy"]
+x, clean = noisy_photos[:1], clean_photos[:1]
+shown, titles = [tile(x, scale=5)], ["noisy"]
+settings = {"context": clean, "noise_level": 0.05}
 for count in (5, 20, 80):
-    samples = smoothgrad_samples(
-        squared_error(tnet), noisy_photos[:1], context=clean_photos[:1], n_samples=count, noise_level=0.05, generator=generator()
-    )
+    samples = smoothgrad_samples(squared_error(tnet), x, n_samples=count, generator=generator(), **settings)
     if (certain := in_standard_errors(samples)) is not None:
-        print(f"{count:2d} samples: {(certain.abs() > 2).float().mean():.0%} of the map is more than two standard errors from 0")
+        share = (certain.abs() > 2).float().mean()
+        print(f"{count:2d} samples: {share:.0%} of the map is more than two standard errors from 0")
         shown.append(residual(certain.mean(0)[None, None], limit=10, scale=5))
         titles.append(f"{count} samples, +-10")
 if len(shown) > 1:
-    display(picture(panel(shown, titles), "A noisy photo, and dL/dX in standard errors: with more samples more of it is certain"))
+    alt = "A noisy photo, and dL/dX in standard errors: with more samples more of it is certain"
+    display(picture(panel(shown, titles), alt))
 
 # %% [markdown]
 # ## Part B: letters
@@ -338,7 +342,8 @@ print("samples_for_a_third:", samples_for_a_third or "no answer yet")
 # %%
 for row in read_results("smoothgrad")["groups"]:
     if row["map"] == "output" and row["noise_level"] == 0 and row["network"] in ("tnet", "does nothing"):
-        print(f"d sum f / dX, {row['network']:13s} noisy pixels {format_summary(row['noisy'])}   elsewhere {format_summary(row['elsewhere'])}")
+        off, others = (format_summary(row[group]) for group in ("noisy", "elsewhere"))
+        print(f"d sum f / dX, {row['network']:13s} noisy pixels {off}   elsewhere {others}")
 
 # %% nbgrader={"grade": false, "grade_id": "certain_or_large", "locked": false, "schema_version": 3, "solution": true, "task": false}
 # GRADED CELL certain_or_large
