@@ -196,6 +196,8 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> Run:
     arguments = exercise.arguments(torch.Generator().manual_seed(seed))
     try:
         with _torch_as_usual():
+            # Unseeded noise of a student's own is the same in every process, and is none of the arguments' noise.
+            torch.default_generator.manual_seed(2**33 + seed)
             output = function(*arguments)
     except KeyboardInterrupt:  # the stop button
         raise

@@ -1,4 +1,4 @@
-"""Reading and repairing what students hand in: whatever was damaged, every graded cell is there once, and the answers are theirs."""
+"""Read and repair: whatever was damaged, every graded cell is there once, and the answers are the student's."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def grading(name: str, **more: Any) -> dict[str, Any]:
 
 
 def code(source: str, **metadata: Any) -> NotebookNode:
-    return nbformat.v4.new_code_cell(source, metadata=metadata)
+    return nbformat.v4.new_code_cell(source, metadata=metadata)  # type: ignore[no-any-return]
 
 
 def text(source: str, **metadata: Any) -> NotebookNode:
-    return nbformat.v4.new_markdown_cell(source, metadata=metadata)
+    return nbformat.v4.new_markdown_cell(source, metadata=metadata)  # type: ignore[no-any-return]
 
 
 def released() -> NotebookNode:
     """A small problem set: a function and its check, a letter and its check, a written answer."""
     check = {"grade": True, "locked": True, "solution": False}
-    return nbformat.v4.new_notebook(
+    notebook: NotebookNode = nbformat.v4.new_notebook(
         cells=[
             text("# Problem set"),
             code("import torch"),
@@ -62,6 +62,7 @@ def released() -> NotebookNode:
             text("The end."),
         ]
     )
+    return notebook
 
 
 NAMES = ["half", "half-check", "which", "which-check", "why"]
@@ -482,6 +483,15 @@ def test_a_written_answer_is_found_after_its_question() -> None:
     assert is_put_back(at(result, "why")) and "The end." in sources(result)
 
 
+def test_a_written_answer_is_found_below_what_it_was_joined_to() -> None:
+    notebook = without_metadata(solved())
+    notebook.cells[8].source += "\n\n" + notebook.cells.pop(9).source
+    result, notes = repair(handed(notebook), released())
+    assert at(result, "why").source == f"{QUESTION}\n\n<!-- GRADED CELL why -->\nBecause of photons."
+    assert notes == ["the metadata of 5 graded cells was put back."]
+    check_repaired(result)
+
+
 def test_students_may_move_cells() -> None:
     notebook = solved()
     notebook.cells.reverse()
@@ -503,9 +513,9 @@ def test_metadata_that_is_none() -> None:
 
 pieces = st.sampled_from(
     [
-        "", " ", "\n", "\r\n", "x = 1", "half = 2", "which = 'A'", "def half(x):\n    return 1", STUB, CHECK, LETTER, TEXT, QUESTION,
-        ANSWER, "# GRADED CELL half", "# GRADED CELL which", "# GRADED CELL nothing", "# GRADED CELL which-check\nprint()",
-        "<!-- GRADED CELL why -->", "<!-- GRADED CELL half -->\nx", "\x00", "\ud800", "é", "The end.", "import torch",
+        "", " ", "\n", "\r\n", "x = 1", "half = 2", "which = 'A'", "def half(x):\n    return 1", STUB, CHECK, LETTER, TEXT,
+        QUESTION, ANSWER, "# GRADED CELL half", "# GRADED CELL which", "# GRADED CELL nothing", "<!-- GRADED CELL why -->",
+        "# GRADED CELL which-check\nprint()", "<!-- GRADED CELL half -->\nx", "\x00", "\ud800", "é", "The end.", "import torch",
     ]
 )  # fmt: skip
 junk = st.recursive(
@@ -514,7 +524,7 @@ junk = st.recursive(
     max_leaves=5,
 )
 names = st.sampled_from([*NAMES, "other", ""])
-nbgraders = st.fixed_dictionaries({"grade_id": names | junk}, optional={"locked": junk, "points": junk, "solution": junk}) | junk
+nbgraders = junk | st.fixed_dictionaries({"grade_id": names | junk}, optional={"locked": junk, "points": junk})
 damaged_cells = junk | st.fixed_dictionaries(
     {"cell_type": st.sampled_from(["code", "markdown", "raw", "heading", "nonsense"]) | junk},
     optional={

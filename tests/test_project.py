@@ -192,7 +192,8 @@ def test_the_guide_lists_every_mistake_that_the_checks_know():
     from tools.readme import mistakes_table
 
     guide = (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")
-    tables = {"mistakes": mistakes_table(NOTEBOOKS), "mistakes of problem sets": mistakes_table(PROBLEM_SETS, QUESTIONS.values())}
+    graded = mistakes_table(PROBLEM_SETS, QUESTIONS.values())
+    tables = {"mistakes": mistakes_table(NOTEBOOKS), "mistakes of problem sets": graded}
     for marker, table in tables.items():
         (stands,) = re.findall(rf"<!-- {marker} -->\n(.*?)\n<!-- /{marker} -->", guide, re.DOTALL)
         assert stands == table

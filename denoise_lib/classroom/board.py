@@ -43,7 +43,7 @@ def hidden_pictures(seed: int) -> Hidden:
     """Noisy and clean built-in test photos, uint8 (N, 3, 32, 32), drawn from a class's seed."""
     pairs = photo_pairs("test", count=PAIRS, seed=1_000_003 + seed, cache=False, progress=False)
     noisy, clean = pairs.first.float() / 255, pairs.clean.float() / 255
-    filtered = psnr(tune_colour_filter("gaussian", noisy, clean)[0](noisy).clamp(0, 1), clean)
+    filtered = psnr(tune_colour_filter("Gaussian filter", noisy, clean)[0](noisy).clamp(0, 1), clean)
     return Hidden(pairs.first, pairs.clean, filtered, psnr(predict(load_pretrained("tnet"), noisy).clamp(0, 1), clean))
 
 

@@ -57,7 +57,8 @@ class Handed:
             return self.read()
         except Exception as error:  # whatever is wrong with one file must not stop the class
             note = f"{self.file} cannot be read: {error}."
-            self.notes += [] if note in self.notes else [note]
+            if note not in self.notes:
+                self.notes.append(note)
             return b""
 
 
@@ -120,10 +121,10 @@ def read_roster(path: Path, id_column: str | None = None) -> Roster:
     Raises:
         CourseError: no such file or column, a row that does not fit the header, or an id that is empty or there twice.
     """
+    wanted = [id_column] if id_column else ["id", "ID", "Identifier", "student", "username"]
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            header = stream.readline()
-            delimiter = max(",;\t", key=header.count)
+            delimiter = _delimiter(stream.readline(), wanted)
             stream.seek(0)
             reader = csv.DictReader(stream, delimiter=delimiter)
             columns, read = list(reader.fieldnames or []), list(reader)
@@ -132,21 +133,27 @@ def read_roster(path: Path, id_column: str | None = None) -> Roster:
     for name in columns:
         if name and columns.count(name) > 1:
             raise CourseError(f"the roster has the column {name!r} twice; rename or delete one.")
-    usual = [name for name in ("id", "ID", "Identifier", "student", "username") if name in columns]
-    if (id_column is None and not usual) or (id_column is not None and id_column not in columns):
+    ids_in = next((name for name in wanted if name in columns), None)
+    if ids_in is None:
         raise CourseError(f"the roster has the columns {', '.join(columns)}; which are the ids? For example --id-column email.")
     rows = []
     for number, row in enumerate(read, 2):
         if any(row.pop(None, [])):  # type: ignore[call-overload]
             raise CourseError(f"row {number} of the roster has more cells than the header; is there a comma without quotes?")
         rows.append({name: cell or "" for name, cell in row.items()})
-        if _is_student(rows[-1]) and not safe_id(rows[-1][id_column or usual[0]]):
-            raise CourseError(f"row {number} of the roster has no id in the column {id_column or usual[0]!r}.")
-    roster = Roster(columns, rows, id_column or usual[0], delimiter)
+        if _is_student(rows[-1]) and not safe_id(rows[-1][ids_in]):
+            raise CourseError(f"row {number} of the roster has no id in the column {ids_in!r}.")
+    roster = Roster(columns, rows, ids_in, delimiter)
     ids = roster.ids()
     if twice := {one for one in ids if ids.count(one) > 1}:
         raise CourseError(f"the id {min(twice)!r} is on the roster twice.")
     return roster
+
+
+def _delimiter(header: str, wanted: list[str]) -> str:
+    """What stands between a header's columns: a comma, or what spreadsheets of some countries write."""
+    columns = {mark: next(csv.reader([header], delimiter=mark), []) for mark in ",;\t"}
+    return next((mark for mark in columns if set(columns[mark]) & set(wanted)), ",")
 
 
 def collect(handed_in: Path, course: Course, assignment: str, roster: Roster | None = None) -> dict[str, dict[str, object]]:

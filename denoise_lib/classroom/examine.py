@@ -233,7 +233,9 @@ def _one_process(
                     raise _EndError(MEDDLED)
                 step = str(message["begin"])
                 clock.allow(limits.of(step))
-            elif message.get("finished") is True:
+            elif "finished" in message:
+                if any(f"function {name}" in steps and name not in runs for name in job["functions"]):
+                    raise _EndError(MEDDLED)
                 return None
             elif step != SET_UP:
                 _take(message, job, found, runs)
@@ -272,10 +274,10 @@ def _take(message: dict[str, Any], job: dict[str, Any], found: Examination, runs
             found.cells[place] = {
                 "text": _text(message["text"], TEXT_LIMIT + 20),
                 "error": None if error is None else _text(error, 300),
-                "pictures": [_picture(picture) for picture in message["pictures"][:2]],
+                "pictures": [picture for one in message["pictures"][:2] if (picture := _picture(one))],
             }
         elif "answers" in message:
-            told = message["answers"]
+            told = dict(message["answers"])
             found.answers = {name: _text(told[name], 40) for name in job["answers"] if name in told}
         elif "function" in message:
             name = message["function"]
@@ -301,12 +303,14 @@ def _runs(packed: Any) -> list[Run]:
         return []
 
 
-def _picture(text: Any) -> str:
-    """A PNG as base64; a ValueError for anything else, which would stand in a page as it comes."""
-    content = decoded("".join(text.split()))
-    if len(content) > IMAGE_LIMIT or not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise ValueError("no picture")
-    return base64.b64encode(content).decode()
+def _picture(text: str) -> str | None:
+    """A PNG as base64; None for anything else, which would stand in a page as it comes."""
+    try:
+        content = decoded("".join(text.split()))
+    except ValueError:
+        return None
+    small = len(content) <= IMAGE_LIMIT and content.startswith(b"\x89PNG\r\n\x1a\n")
+    return base64.b64encode(content).decode() if small else None
 
 
 def _lines(process: subprocess.Popen[bytes], clock: _Clock, limits: Limits) -> Iterator[bytes]:

@@ -31,7 +31,7 @@ from .course import Course
 from .repair import repair
 from .verdicts import verdict
 
-CODE_STUB, TEXT_STUB = "...  # your code here", "*Your answer here.*"
+CODE_STUB, TEXT_STUB = "pass  # your answer here", "*Your answer here.*"
 
 
 def configure(settings: Config, root: Path) -> None:

@@ -202,7 +202,9 @@ def _claims(notebook: NotebookNode, released: NotebookNode, wanted: dict[str, No
             defines = re.compile(rf"^(?:def\s+{re.escape(name)}\s*\(|{re.escape(name)}\s*=(?!=))", re.MULTILINE)
             found = [cell for cell in free if defines.search(cell.source)]
         else:
-            found = _after_the_question(notebook, released, original, taken)
+            marker = re.compile(rf"<!--\s*GRADED CELL\s+{re.escape(name)}(?![\w-])", re.IGNORECASE)  # not at the beginning
+            found = [cell for cell in free if cell.cell_type != "code" and marker.search(cell.source)]
+            found = found or _after_the_question(notebook, released, original, taken)
         if found:
             claims[name] = found
             taken |= {id(cell) for cell in found}

@@ -85,8 +85,8 @@ COPIES = 9  # class: copies
 #
 # ### A1. Salt and pepper
 #
-# A dead pixel of a camera is black or white, whatever it looks at. In contrast to the noise of notebook 1, most
-# pixels are left as they were.
+# A dead pixel of a camera is black or white, whatever it looks at. In contrast to the blend, most pixels stay as they
+# were.
 #
 # Write `impulse_noise(image, u, p)`: salt and pepper on images (N, C, H, W); u is uniform in [0, 1), (N, 1, H, W). A
 # pixel becomes 0 in all channels where u < p / 2, 1 where u >= 1 - p / 2, and stays elsewhere.
@@ -371,8 +371,6 @@ print("pooled_psnr:", pooled_psnr or "no answer yet")
 # - *Runtime > Restart session and run all*. Are all checks as you want them?
 # - Each question of part B has a letter, and both texts of part C are written.
 # - *File > Download > Download .ipynb*, and hand in this file. (No link to Colab: a link can change, or be closed.)
-#
-# The report lists all exercises of the course, those of the notebooks, too; what you tried elsewhere is not in it.
 
 # %%
-check.report()
+check.report("impulse_noise", "shot_noise", "sigma_for_psnr", "noise_of_differences", "psnr_of_average")

@@ -389,8 +389,6 @@ print("pixel_exchange:", pixel_exchange or "no answer yet")
 # - *Runtime > Restart session and run all*. Are all checks as you want them?
 # - Each question of part B has a letter, and both texts of part C are written.
 # - *File > Download > Download .ipynb*, and hand in this file. (No link to Colab: a link can change, or be closed.)
-#
-# The report lists all exercises of the course, those of the notebooks, too; what you tried elsewhere is not in it.
 
 # %%
-check.report()
+check.report("input_and_target", "hdr_loss", "kept_pixels", "turn_pair", "self_ensemble")

@@ -169,7 +169,8 @@ if response_to(tnet, noisy_photos, directions["the noise"]) is not None:
 # ### A3. The error, without a clean image
 #
 # Charles Stein found that the error to the clean image can be estimated from the noisy one, if the noise is Gaussian.
-# The price is a divergence: how much each output follows its own input, added up.
+# The price is a divergence: how much each output follows its own input, added up. Notebook 4 does not have the formula:
+# look it up, or let `check.sure.hint()` lead you to it in three steps.
 #
 # Write `sure(noisy, denoised, divergence, sigma)`: Stein's unbiased risk estimate of the mean squared error per
 # pixel, a float. Images (1, 1, H, W), noise of deviation sigma; divergence: the sum of d denoised / d noisy over all
@@ -391,10 +392,10 @@ print("certain_or_large:", certain_or_large or "no answer yet")
 # %% [markdown] nbgrader={"grade": true, "grade_id": "why-deletion", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
 # <!-- GRADED CELL why-deletion -->
 # ### BEGIN SOLUTION
-# Random pixels mostly lie in the background, where nothing is lost: that is an easy control. A map that knows nothing
+# Random pixels mostly lie in the background, where little is lost: that is an easy control. A map that knows nothing
 # of the network, the brightness of the image, does a similar amount of harm (with 100 pixels more than SmoothGrad), so
 # the test alone does not show that a map tells of *this* network. Black is the background: to delete a dark pixel
-# changes nothing, and to delete a bright one makes another digit, an image that the classifier was not trained on. A
+# changes little, and to delete a bright one makes another digit, an image that the classifier was not trained on. A
 # fairer experiment: fill in values from the neighbourhood or random ones, and compare with controls that delete as
 # much brightness (random pixels of the stroke; the map of another network, or of one with random weights), over many
 # digits, with standard errors.
@@ -410,8 +411,6 @@ print("certain_or_large:", certain_or_large or "no answer yet")
 # - *Runtime > Restart session and run all*. Are all checks as you want them?
 # - Each question of part B has a letter, and both texts of part C are written.
 # - *File > Download > Download .ipynb*, and hand in this file. (No link to Colab: a link can change, or be closed.)
-#
-# The report lists all exercises of the course, those of the notebooks, too; what you tried elsewhere is not in it.
 
 # %%
-check.report()
+check.report("central_difference", "response_to", "sure", "delete_salient", "in_standard_errors")
