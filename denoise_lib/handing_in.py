@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -13,6 +14,7 @@ from .photo_experiments import PARAMETER_LIMIT
 from .validation import check_model
 
 MARK = "denoise-weights:"
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _PACKED = re.compile(MARK + r"([A-Za-z0-9+/=]+)")
 
 
@@ -23,11 +25,20 @@ def pack_weights(network: nn.Module) -> str:
         ValueError: the network has more parameters than the leader board allows.
     """
     check_model(network)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
+    check_size(weights)
+    return MARK + base64.b64encode(save(weights)).decode()
+
+
+def check_size(weights: Mapping[str, Tensor]) -> int:
+    """How many parameters the weights of a network hold; a ValueError if these are more than the leader board allows.
+
+    All numbers count, also frozen ones, but for the running statistics of batch normalisation.
+    """
+    parameters = sum(value.numel() for name, value in weights.items() if not name.endswith(STATISTICS))
     if parameters > PARAMETER_LIMIT:
         raise ValueError(f"the network has {parameters:,} parameters, but the leader board allows {PARAMETER_LIMIT:,}.")
-    weights = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
-    return MARK + base64.b64encode(save(weights)).decode()
+    return parameters
 
 
 def unpack_weights(text: str) -> dict[str, Tensor]:
@@ -54,6 +65,6 @@ def hand_in(network: nn.Module) -> None:
     except (TypeError, ValueError) as error:
         print(error)
         return
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    parameters = check_size(network.state_dict())
     print(f"ready: {parameters:,} parameters. Save the notebook with this output, and hand it in.")
     display(HTML(f"<details><summary>the weights, packed</summary><code>{packed}</code></details>"))

@@ -95,7 +95,7 @@ def test_every_row_is_as_expected(rows: dict[str, Row], students: list[Student])
             points = student.points.get(name, item["max"] if expected == RIGHT else 0.0)
             if (item["status"], item["mistake"], item["points"]) != (*expected, points):
                 wrong.append(f"{student.name}, {name}: {item}, expected {expected} and {points}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_each_wrong_answer_of_the_bank_was_there(rows: dict[str, Row]) -> None:

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from ..baselines import tune_colour_filter
 from ..exercise import RIGHT, WRONG, Outcome
-from ..handing_in import unpack_weights
+from ..handing_in import check_size, unpack_weights
 from ..metrics import psnr
 from ..pairs import photo_pairs
-from ..photo_experiments import PARAMETER_LIMIT
 from ..training import predict
 from ..weights import load_pretrained
 from .examine import Examination, decoded
@@ -25,7 +24,6 @@ from .examine import Examination, decoded
 NETWORK = "make_network"
 """The function that a student hands in."""
 PAIRS = 200
-BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,9 @@ def files_for(shown: str, seed: int) -> tuple[dict[str, bytes], str | None]:
     """What the worker needs to run a network, and what is wrong with the weights in a notebook's outputs."""
     try:
         weights = unpack_weights(shown)
+        check_size(weights)
     except ValueError as error:
         return {}, str(error)
-    parameters = sum(value.numel() for name, value in weights.items() if not name.endswith(BUFFERS))
-    if parameters > PARAMETER_LIMIT:
-        return {}, f"the network has {parameters:,} parameters, but the leader board allows {PARAMETER_LIMIT:,}."
     return {"weights.safetensors": save(weights), "noisy.safetensors": save({"noisy": hidden_pictures(seed).noisy})}, None
 
 

@@ -8,6 +8,7 @@ has several names, the one on the roster is the student's.
 from __future__ import annotations
 
 import csv
+import json
 import re
 import unicodedata
 import zipfile
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import nbformat
 
@@ -157,7 +159,7 @@ def _delimiter(header: str, wanted: list[str]) -> str:
 
 
 def collect(handed_in: Path, course: Course, assignment: str, roster: Roster | None = None) -> dict[str, dict[str, object]]:
-    """Put everybody's file where nbgrader looks for it. What an earlier collection had of these students is replaced.
+    """Put everybody's file where nbgrader looks for it. It replaces an earlier file of the same student, and no other's.
 
     Args:
         handed_in: a folder, or a zip as an LMS gives it.
@@ -184,24 +186,31 @@ def collect(handed_in: Path, course: Course, assignment: str, roster: Roster | N
         chosen[student] = one if before is None else _better(before, one, released)
     if not chosen:
         raise CourseError(f"there is nothing in {handed_in}; expected notebooks, a folder for each student, or a zip of them.")
+    earlier = read_collected(course, assignment)
     found: dict[str, dict[str, object]] = {}
-    for student in [*known, *sorted(set(chosen) - set(known))]:
-        handed = chosen.get(student)
-        content = handed.content() if handed else b""  # before anything is removed: it may be read from there
-        for old in (course.original(assignment, student), course.submitted(assignment, student)):
-            old.unlink(missing_ok=True)
-        if handed is None:
-            found[student] = {"name": names[student], "file": None, "notes": ["nothing was handed in."]}
+    for student in dict.fromkeys([*known, *sorted({*chosen, *earlier})]):
+        handed, path = chosen.get(student), course.original(assignment, student)
+        if handed is None and student in earlier and path.exists():
+            found[student] = {**earlier[student], "name": names.get(student) or earlier[student]["name"]}
             continue
-        path = course.original(assignment, student)
+        if handed is None:
+            found[student] = {"name": names.get(student, ""), "file": None, "notes": ["nothing was handed in."]}
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        path.write_bytes(handed.content())
         submit(course, assignment, student)
         notes = [*handed.notes, *(["is not on the roster."] if roster and student not in known else [])]
         found[student] = {"name": names.get(student) or handed.name, "file": handed.file, "notes": notes}
     course.collected(assignment).parent.mkdir(parents=True, exist_ok=True)
     write_json(course.collected(assignment), found)
     return found
+
+
+def read_collected(course: Course, assignment: str) -> dict[str, dict[str, Any]]:
+    """Everybody, as the last collection has left it; nobody before the first."""
+    path = course.collected(assignment)
+    content: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return content
 
 
 def submit(course: Course, assignment: str, student: str) -> None:
@@ -264,9 +273,10 @@ def _list(handed_in: Path) -> Iterator[_File]:
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise CourseError(f"{handed_in} cannot be read ({error}); expected a folder, or a zip as the LMS gives it.") from None
     for member in sorted(members, key=lambda one: one.filename):
-        if not member.is_dir():
-            name = _clean(member.filename)
-            yield _File(name, _parts(name.replace("\\", "/")), partial(_read_member, handed_in, member), member.date_time)
+        name = _clean(member.filename)
+        inside = name.replace("\\", "/")  # as some tools of Windows write it
+        if not inside.endswith("/"):
+            yield _File(name, _parts(inside), partial(_read_member, handed_in, member), member.date_time)
 
 
 def _clean(name: str) -> str:

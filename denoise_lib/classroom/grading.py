@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .collect import read_collected
 from .course import Course, CourseError
 from .examine import Limits
 from .fence import choose_fence
@@ -48,11 +49,9 @@ class Row:
 
 def collected(course: Course, assignment: str) -> dict[str, dict[str, Any]]:
     """Everybody, from the last collection; without one, whoever has a notebook in `submitted`."""
-    path = course.collected(assignment)
-    if path.exists():
-        content: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return content
-    found: dict[str, dict[str, Any]] = {one: {"name": "", "file": one, "notes": []} for one in course.students(assignment)}
+    if found := read_collected(course, assignment):
+        return found
+    found = {one: {"name": "", "file": one, "notes": []} for one in course.students(assignment)}
     if not found:
         raise CourseError(
             f"nothing of {assignment} is collected in {course.root}; run `class collect {assignment} FOLDER` first."
