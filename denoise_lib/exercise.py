@@ -23,8 +23,9 @@ from torch import Tensor
 from .validation import check_count
 
 NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
-# Names of mistakes in a function whose values may be right.
-CHANGES_INPUT, OTHER_TYPE = "changes its input", "wrong type of number"
+CHANGES_INPUT, OTHER_TYPE, OTHER_DEVICE = "changes its input", "wrong type of number", "wrong device"
+NEARLY_RIGHT = (CHANGES_INPUT, OTHER_TYPE, OTHER_DEVICE)
+"""Names of mistakes in a function whose values are right."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ class Run:
     shown: str = ""
     """The same in a few words."""
     type: str = ""
-    """Of the output, for example "Tensor", and of its numbers, where it is a tensor with dimensions."""
+    """Of the output, for example "Tensor"; dtype and device: where it is a tensor with dimensions."""
     dtype: str | None = None
+    device: str | None = None
     raised: str | None = None
     """The error, or "nothing" for a function that returned None."""
     attempted: bool = True
@@ -106,7 +108,10 @@ class Run:
             raise ValueError("a packed run has the fields of a run.")
         packed = content["numbers"]
         numbers = packed and [torch.tensor(values, dtype=torch.float64).reshape(shape) for shape, values in packed]
-        words = {key: None if content[key] is None else str(content[key])[:400] for key in ("shown", "type", "dtype", "raised")}
+        words = {
+            key: None if content[key] is None else str(content[key])[:400]
+            for key in ("shown", "type", "dtype", "device", "raised")
+        }
         words = {**words, "shown": words["shown"] or "", "type": words["type"] or ""}
         return cls(numbers, **words, attempted=bool(content["attempted"]), changed=bool(content["changed"]))  # type: ignore[arg-type]
 
@@ -146,8 +151,8 @@ def compare(exercise: Exercise, mine: list[Run], seed: int) -> Outcome:
     if all(same):
         if changed:
             return _wrong(exercise, CHANGES_INPUT, "the result is right, but your function changes its input; work on a copy.")
-        if slip := _kind_of_number(mine[0], wanted[0]):
-            return _wrong(exercise, OTHER_TYPE, slip)
+        if other := _kind_of_number(mine[0], wanted[0]):
+            return _wrong(exercise, *other)
         return Outcome(exercise.name, RIGHT, None, "right.")
     place = same.index(False)
     evidence = f" {_evidence(exercise, seed + place, mine[place], wanted[place])}" if exercise.evidence else ""
@@ -213,8 +218,8 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> Run:
         observed = None
     before = exercise.arguments(torch.Generator().manual_seed(seed))
     changed = any(_changed(old, new) for old, new in zip(before, arguments, strict=True))
-    dtype = str(output.dtype) if isinstance(output, Tensor) and output.dim() else None
-    return Run(_numbers(observed), _short(observed), type(output).__name__, dtype, changed=changed)
+    dtype, device = (str(output.dtype), str(output.device)) if isinstance(output, Tensor) and output.dim() else (None, None)
+    return Run(_numbers(observed), _short(observed), type(output).__name__, dtype, device, changed=changed)
 
 
 def _changed(old: Any, new: Any) -> bool:
@@ -266,14 +271,17 @@ def _flat(value: Any) -> list[Tensor] | None:
     return None
 
 
-def _kind_of_number(got: Run, wanted: Run) -> str | None:
-    """What is wrong with the type of a result whose values are right."""
+def _kind_of_number(got: Run, wanted: Run) -> tuple[str, str] | None:
+    """What is wrong with the type of a result whose values are right: name and sentence."""
     if wanted.dtype is None:
         return None  # one number is one number, be it a tensor or a float
     if got.type != "Tensor" and got.dtype is None:
-        return f"the values are right, but your function returns a {got.type}, and a tensor is asked for."
+        return OTHER_TYPE, f"the values are right, but your function returns a {got.type}, and a tensor is asked for."
     if got.dtype != wanted.dtype:
-        return f"the values are right, but their type is {got.dtype}, and {wanted.dtype} is asked for."
+        return OTHER_TYPE, f"the values are right, but their type is {got.dtype}, and {wanted.dtype} is asked for."
+    if got.device != wanted.device:
+        where = f"on {got.device}; leave them where the input is, on {wanted.device}."
+        return OTHER_DEVICE, f"the values are right, but they are {where}"
     return None
 
 

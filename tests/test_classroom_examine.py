@@ -215,10 +215,10 @@ def test_a_stream_keeps_the_beginning_alone() -> None:
 
 
 def test_definitions_are_what_can_be_run_without_the_rest() -> None:
-    source = "import math\n%matplotlib inline\nx = 3\nf = lambda: 2\ny = f()\n"
+    source = "import math\n%matplotlib inline\nx = [3, 2 * 8]\nf = lambda: g()\ny = f()\n"
     source += "def g():\n    return x\nclass C:\n    pass\nwhile True: pass"
     assert definitions(source).splitlines() == [
-        "import math", "x = 3", "f = lambda: 2", "", "def g():", "    return x", "", "class C:", "    pass",
+        "import math", "x = [3, 2 * 8]", "f = lambda: g()", "", "def g():", "    return x", "", "class C:", "    pass",
     ]  # fmt: skip
     for broken in ("def f(:", "\x00", "(" * 10_000, "\ud800", "-" * 100_000 + "1"):
         assert definitions(broken) == ""

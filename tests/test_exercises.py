@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from torch import Generator, Tensor
 
 from denoise_lib import network_exercises, noise2noise_exercises, noise_exercises, saliency_exercises
 from denoise_lib.checks import EXERCISES
-from denoise_lib.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Mistake, judge
+from denoise_lib.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Mistake, Run, attempt, compare, judge
 
 BANKS = (noise_exercises, network_exercises, noise2noise_exercises, saliency_exercises)
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES.values() for mistake in exercise.mistakes]
@@ -191,6 +192,32 @@ def test_what_is_not_in_a_bank_is_told_in_general(function: Callable[..., Any], 
     outcome = judge(SMALL, function, seed)
     assert (outcome.status, outcome.mistake) == (WRONG, mistake), outcome.sentence
     assert word in outcome.sentence and "\n" not in outcome.sentence
+
+
+def test_another_device_is_told() -> None:
+    runs = [replace(run, device="cuda:0") for run in attempt(SMALL, half, 0)]  # as on a machine with a GPU
+    outcome = compare(SMALL, runs, 0)
+    assert (outcome.status, outcome.mistake) == (WRONG, "wrong device")
+    assert "on cuda:0; leave them where the input is, on cpu" in outcome.sentence
+
+
+def test_runs_travel_as_json() -> None:
+    runs = attempt(SMALL, lambda x: (x / 2, float("nan")), 0)
+    for run in runs:
+        again = Run.unpacked(json.loads(json.dumps(run.packed())))
+        assert compare(SMALL, [again] * 3, 0) == compare(SMALL, [run] * 3, 0)
+    for content in ({}, None, {**runs[0].packed(), "more": 1}, {**runs[0].packed(), "numbers": [[[2], [1.0, 2.0, 3.0]]]}):
+        with pytest.raises((ValueError, TypeError, RuntimeError)):
+            Run.unpacked(content)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="half is compared on 3 runs, but there are 1"):
+        compare(SMALL, runs[:1], 0)
+
+
+def test_lists_of_tensors_are_seen_to_change() -> None:
+    pairs = replace(SMALL, arguments=lambda generator: ([torch.rand(3, generator=generator)],), solution=lambda x: x[0] / 2)
+    assert judge(pairs, lambda x: x[0] / 2, 0).status == RIGHT
+    assert judge(pairs, lambda x: x[0].div_(2).clone(), 0).mistake == "changes its input"
+    assert judge(pairs, lambda x: x.pop() / 2, 0).mistake == "changes its input"
 
 
 def test_an_exercise_may_change_its_arguments() -> None:

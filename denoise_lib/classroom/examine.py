@@ -116,6 +116,7 @@ def examine(
     fence: str,
     limits: Limits | None = None,
     files: dict[str, bytes] | None = None,
+    definitions_alone: bool = False,
 ) -> Examination:
     """Run a student's cells and judge what they define.
 
@@ -127,6 +128,7 @@ def examine(
         fence: see `fence.choose_fence`.
         limits: of time and memory.
         files: what lies beside the job, read-only.
+        definitions_alone: of the cells, run only what defines something: no training again.
 
     Returns:
         An outcome for each exercise, whatever the student's code does.
@@ -145,7 +147,8 @@ def examine(
         left = begin + limits.total_seconds - time.monotonic()
         job = {
             "cells": cells, "functions": [name for name in functions if name not in runs], "answers": answers, "seed": seed,
-            "skip": [*stops], "memory_gb": limits.memory_gb, "weak": fence == WEAK, "readable": readable,
+            "skip": [*stops], "definitions_alone": definitions_alone, "memory_gb": limits.memory_gb, "weak": fence == WEAK,
+            "readable": readable,
         }  # fmt: skip
         # A folder for each process: behind the weak fence it is the student's home, and may be in any state afterwards.
         with tempfile.TemporaryDirectory(prefix="denoise-class-", ignore_cleanup_errors=True) as scratch:

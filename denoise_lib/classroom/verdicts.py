@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 import denoise_lib
 
 from ..checks import EXERCISES
-from ..exercise import CHANGES_INPUT, NOT_ATTEMPTED, OTHER_TYPE, RIGHT, Outcome
+from ..exercise import NEARLY_RIGHT, NOT_ATTEMPTED, RIGHT, Outcome
 from ..results import write_json
 from . import board
 from .course import Course
@@ -130,7 +130,7 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str |
     found = examine(
         sources,
         functions, [item.name for item in todo if item.kind == "question"],
-        seed=seed, fence=choose_fence(fence), limits=limits, files=files,
+        seed=seed, fence=choose_fence(fence), limits=limits, files=files, definitions_alone=board.NETWORK in functions,
     )  # fmt: skip
     result: dict[str, Any] = {"status": HANDED_IN, "notes": [*notes, *found.notes], "items": {}, "psnr": None}
     for item in todo:
@@ -144,7 +144,7 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str |
             outcome, share, result["psnr"] = board.score(found, problem, seed)
         else:
             outcome = found.outcomes[item.name]
-            share = 1.0 if outcome.status == RIGHT else 0.5 if outcome.mistake in (CHANGES_INPUT, OTHER_TYPE) else 0.0
+            share = 1.0 if outcome.status == RIGHT else 0.5 if outcome.mistake in NEARLY_RIGHT else 0.0
         result["items"][item.name] = _row(item, outcome, share)
     result["cells"] = {str(place): told for place, told in found.cells.items()}
     return result

@@ -142,7 +142,7 @@ def short_error(error: BaseException) -> str:
 
 
 def definitions(source: str) -> str:
-    """Of a cell that cannot be run to its end: its imports, functions, classes, constants and lambdas."""
+    """Of a cell that is not to be run as a whole: its imports, functions, classes, and assignments without a call."""
     try:
         from IPython.core.inputtransformer2 import TransformerManager
 
@@ -153,9 +153,14 @@ def definitions(source: str) -> str:
         node
         for node in tree.body
         if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-        or (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant | ast.Lambda))
+        or (isinstance(node, ast.Assign) and (isinstance(node.value, ast.Lambda) or not calls(node.value)))
     ]
     return ast.unparse(ast.Module(kept, []))
+
+
+def calls(expression: ast.expr) -> bool:
+    """Whether an expression calls something, which may take any time."""
+    return any(isinstance(part, ast.Call) for part in ast.walk(expression))
 
 
 def seed_everything() -> None:
@@ -198,7 +203,7 @@ def work(job: dict[str, Any], tell: Callable[..., None]) -> None:
     answers: dict[str, str] = {}
     for index, source in enumerate(job["cells"]):
         step = f"cell {index}"
-        if whole := step not in job["skip"]:
+        if whole := step not in job["skip"] and not job["definitions_alone"]:
             tell(begin=step)
         else:
             step = f"cell {index}, definitions"
