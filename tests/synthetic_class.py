@@ -169,7 +169,7 @@ def synthetic_class(source: NotebookNode, released: NotebookNode) -> list[Studen
         Student("flood", answer(right.replace("):\n", "):\n    for _ in range(10**5):\n        print('x' * 1000)\n", 1))),
         Student("loop-in-function", answer(definition(FIRST, loop)), *only("timed out", "timed out"), "too long"),
         Student("loop-in-cell", answer(f"{right}\nwhile True:\n    pass"), note="too long"),
-        Student("memory", answer(definition(FIRST, hog)), *only("wrong", "raises")),
+        Student("memory", answer(definition(FIRST, hog)), *only("crashed", "crashed"), "too much memory"),
         Student("exit-in-cell", answer(f"{right}\nexit()")),
         Student("exit-in-function", answer(definition(FIRST, "exit()")), *only("wrong", "raises")),
         Student("process-ends", answer(definition(FIRST, ends)), *only("crashed", "crashed"), "ended the process"),
@@ -201,9 +201,11 @@ def synthetic_class(source: NotebookNode, released: NotebookNode) -> list[Studen
 # What it finds it prints and keeps in a global; the test looks for it in everything that is written.
 SPY = """
 import glob, inspect, os, socket, sys
+import denoise_lib
 found = []
-for pattern in ("gradebook.db", "class.json", "verdicts/**/*.json", "handed_in/*", "question_bank.py", "passwd"):
-    found += glob.glob(f"/**/{pattern}", recursive=True)
+for pattern in ("gradebook.db", "class.json", "verdicts/**/*.json", "handed_in/*", "question_bank.py", ".git", "passwd"):
+    for root in ("/home", "/root", "/tmp", "/job", "/mnt", "/srv", "/var", "/opt", os.path.dirname(denoise_lib.__file__)):
+        found += glob.glob(f"{root}/**/{pattern}", recursive=True)
 for frame in inspect.stack():
     found += [name for name in frame.frame.f_locals if name in ("outcomes", "wanted", "solution")]
 try:

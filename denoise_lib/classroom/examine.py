@@ -236,6 +236,8 @@ def _one_process(
                     raise _EndError(MEDDLED)
                 step = str(message["begin"])
                 clock.allow(limits.of(step))
+            elif "memory" in message:
+                raise _EndError(TOO_MUCH_MEMORY)
             elif "finished" in message:
                 if any(f"function {name}" in steps and name not in runs for name in job["functions"]):
                     raise _EndError(MEDDLED)

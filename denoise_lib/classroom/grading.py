@@ -81,6 +81,7 @@ def grade(
     Returns:
         One row a student. What has not changed since the last time is not run again.
     """
+    course.released(assignment)
     fence = choose_fence(fence)
     people = collected(course, assignment)
     fresh = set()

@@ -107,6 +107,7 @@ def release(names: Sequence[str], source: Path, root: Path, seed: int) -> Course
         raise CourseError(f"{root} is the course of seed {course.seed}, not {seed}; choose another folder with --course.")
     root.mkdir(parents=True, exist_ok=True)
     write_json(root / "class.json", {"seed": seed})
+    (root / "exchange").mkdir(exist_ok=True)  # none is used, but formgrader warns where there is no folder for it
     (root / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
     with course.api() as api:
         for name in names or known:

@@ -33,6 +33,8 @@ NOTHING, UNREADABLE, HANDED_IN = "nothing handed in", "unreadable", "handed in"
 WRITTEN = "written"
 """The status of an answer that a person reads."""
 # A warning for the instructor, no proof: the published solutions can be imported.
+REPORT = re.compile(r"\s*check\.report\([^()]*\)\s*$")
+"""A cell that tells of checks, of which none is run here."""
 BORROWED = re.compile(r"\w+_(?:assignment|exercises)\s+import\b|\binspect\.getsource\b|\.exercise\.solution\b|\bEXERCISES\b")
 
 
@@ -119,7 +121,7 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str |
         notes.insert(0, "no graded cell of this assignment is in the file: is it the right one?")
     # Not run: the checks, which are made here; and answers that are not the student's.
     sources = [
-        "" if is_put_back(cell) or cell.metadata.get("nbgrader", {}).get("locked") else cell.source
+        "" if is_put_back(cell) or cell.metadata.get("nbgrader", {}).get("locked") or REPORT.match(cell.source) else cell.source
         for cell in repaired.cells
         if cell.cell_type == "code"
     ]

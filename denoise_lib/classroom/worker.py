@@ -1,4 +1,4 @@
-"""Runs behind the fence: a student's cells, then each function on the exercises' arguments. It knows no right answer.
+"""Runs behind the fence: a student's cells, then each function on the exercises' arguments. What it finds is judged outside.
 
 The job is a JSON file. What comes of it is told line by line, as JSON, on what was the standard output; there the grader sees
 which step is at work when a step takes too long or takes the process down, and starts again without it.
@@ -213,6 +213,7 @@ def work(job: dict[str, Any], tell: Callable[..., None]) -> None:
         result = desk.run(source if whole else definitions(source))
         desk.find(functions, answers, job)
         tell(end=step, cell=index, **result)
+        stop_without_memory(result["error"], tell)
     tell(answers=answers)
     for name in job["functions"]:
         step = f"function {name}"
@@ -228,11 +229,19 @@ def work(job: dict[str, Any], tell: Callable[..., None]) -> None:
                 runs = shortened(attempt(EXERCISES[name], functions[name], job["seed"]))
             except BaseException as error:  # what no judge catches, such as a KeyboardInterrupt of the student's own
                 runs = [Run(raised=short_error(error))] * EXERCISES[name].cases
+            stop_without_memory(next((run.raised for run in runs if run.raised), None), tell)
             tell(function=name, runs=[run.packed() for run in runs])
         else:  # the capstone's network
             sys.stdout = sys.stderr = CappedText()
             tell(function=name, **outputs_of(functions[name], job))
     tell(finished=True)
+
+
+def stop_without_memory(error: str | None, tell: Callable[..., None]) -> None:
+    """End the process after a MemoryError: what is left of it cannot be relied on, and another one does the rest."""
+    if error is not None and error.startswith("MemoryError"):
+        tell(memory=True)
+        os._exit(1)
 
 
 def shortened(runs: list[Run]) -> list[Run]:
@@ -251,7 +260,8 @@ def outputs_of(make_network: Callable[[], Any], job: dict[str, Any]) -> dict[str
 
     folder = Path(job["folder"])
     try:
-        network = make_network()
+        if (network := make_network()) is None:
+            return {}  # a stub
         network.load_state_dict({name: value.float() for name, value in load_file(folder / "weights.safetensors").items()})
         noisy = load_file(folder / "noisy.safetensors")["noisy"]
         denoised = predict(network, noisy.float() / 255).clamp(0, 1)
