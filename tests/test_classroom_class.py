@@ -21,10 +21,10 @@ from synthetic_class import RIGHT, Student, index_of, synthetic_class
 from denoise_lib.__main__ import main
 from denoise_lib.classroom.collect import Roster, collect, read_roster
 from denoise_lib.classroom.course import Course, CourseError
-from denoise_lib.classroom.examine import Limits
 from denoise_lib.classroom.fence import strong_fence_works
 from denoise_lib.classroom.grading import Row, feedback, grade, read_rows
 from denoise_lib.classroom.pages import class_page, misconceptions, students_page
+from denoise_lib.classroom.process import Limits
 from denoise_lib.classroom.release import release
 from denoise_lib.classroom.reports import write_reports
 from denoise_lib.classroom.verdicts import items, verdict

@@ -24,8 +24,10 @@ import pytest
 from denoise_lib.checks import EXERCISES
 from denoise_lib.classroom import examine as examining
 from denoise_lib.classroom import fence as fencing
-from denoise_lib.classroom.examine import CRASHED, MISSING, TIMED_OUT, Examination, Limits, WorkerError, examine
+from denoise_lib.classroom import process as processing
+from denoise_lib.classroom.examine import MISSING, Examination, examine
 from denoise_lib.classroom.fence import STRONG, WEAK, FenceMissingError, choose_fence, command
+from denoise_lib.classroom.process import CRASHED, TIMED_OUT, Limits, WorkerError
 from denoise_lib.classroom.worker import NUMBERS_LIMIT, TEXT_LIMIT, CappedText, definitions, short_error, shortened
 from denoise_lib.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Run, attempt
 
@@ -86,7 +88,7 @@ def forge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], No
     def put(script: str) -> None:
         path = tmp_path / "worker.py"
         path.write_text(f"{FORGER}{script}\n", encoding="utf-8")
-        monkeypatch.setattr(examining, "command", lambda fence, job: ([sys.executable, "-I", "-S", str(path)], {}))
+        monkeypatch.setattr(processing, "command", lambda fence, job: ([sys.executable, "-I", "-S", str(path)], {}))
 
     return put
 
@@ -249,7 +251,7 @@ def test_the_seed_of_the_class_stays_outside(forge: Callable[[str], None], monke
         jobs.append(job.read_text(encoding="utf-8"))
         return [sys.executable, "-I", "-S", "-c", "print('{\"finished\": true}', flush=True)"], {}
 
-    monkeypatch.setattr(examining, "command", look)
+    monkeypatch.setattr(processing, "command", look)
     examine([], [], [], seed=987_654_321, fence=WEAK)
     assert "987654321" not in jobs[0] and json.loads(jobs[0])["seed"] == examining._seed_of_arguments(987_654_321)
 

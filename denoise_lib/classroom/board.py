@@ -6,8 +6,10 @@ The network runs behind the fence and sees the noisy pictures alone; the clean o
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -19,7 +21,8 @@ from ..metrics import psnr
 from ..pairs import photo_pairs
 from ..training import predict
 from ..weights import load_pretrained
-from .examine import Examination, decoded
+from .examine import Examination
+from .process import decoded
 
 NETWORK = "make_network"
 """The function that a student hands in."""
@@ -71,7 +74,11 @@ def score(found: Examination, problem: str | None, seed: int) -> tuple[Outcome, 
     hidden = hidden_pictures(seed)
     try:
         denoised = load(decoded(str(message["denoised"])))["denoised"]
+        if denoised.dtype != torch.uint8:
+            raise ValueError("pictures come as uint8.")
         found_psnr = psnr(denoised.float() / 255, hidden.clean.float() / 255)
+        if not math.isfinite(found_psnr):
+            raise ValueError("these are the clean pictures.")
     except (ValueError, TypeError, KeyError, SafetensorError):
         return Outcome(NETWORK, WRONG, "does not run", "not yet: the network's pictures cannot be read."), 0.0, None
     share = 1 / 3

@@ -108,9 +108,9 @@ def _collect(options: argparse.Namespace) -> int:
 def _grade(options: argparse.Namespace) -> int:
     from ..validation import check_count
     from .course import Course
-    from .examine import Limits
     from .fence import WEAK, choose_fence
     from .grading import grade
+    from .process import Limits
 
     check_count(options.jobs, "--jobs", example=2)
     fence = choose_fence(options.fence)

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from .collect import read_collected
 from .course import Course, CourseError
-from .examine import Limits
 from .fence import choose_fence
+from .process import Limits
 from .verdicts import NOTHING, UNREADABLE, WRITTEN, overall, verdict
 
 

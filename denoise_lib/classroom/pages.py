@@ -14,8 +14,9 @@ from jinja2 import Environment
 from ..checks import EXERCISES
 from ..exercise import NOT_ATTEMPTED, RIGHT, WRONG
 from .course import Course
-from .examine import CRASHED, MISSING, TIMED_OUT
+from .examine import MISSING
 from .grading import Row, handed_in
+from .process import CRASHED, TIMED_OUT
 from .question_bank import QUESTIONS
 from .verdicts import WRITTEN
 

@@ -23,8 +23,9 @@ from ..exercise import NEARLY_RIGHT, NOT_ATTEMPTED, RIGHT, Outcome
 from ..results import write_json
 from . import board
 from .course import Course
-from .examine import CRASHED, MISSING, TIMED_OUT, Limits, examine
+from .examine import MISSING, examine
 from .fence import choose_fence
+from .process import CRASHED, TIMED_OUT, Limits
 from .question_bank import QUESTIONS
 from .repair import UnreadableError, assignment_share, is_put_back, read_notebook, repair
 
@@ -32,10 +33,12 @@ NOTHING, UNREADABLE, HANDED_IN = "nothing handed in", "unreadable", "handed in"
 """What there is of a student."""
 WRITTEN = "written"
 """The status of an answer that a person reads."""
-# A warning for the instructor, no proof: the published solutions can be imported.
 REPORT = re.compile(r"\s*check\.report\([^()]*\)\s*$")
 """A cell that tells of checks, of which none is run here."""
-BORROWED = re.compile(r"\w+_(?:assignment|exercises)\s+import\b|\binspect\.getsource\b|\.exercise\.solution\b|\bEXERCISES\b")
+# A warning for the instructor, no proof: the published solutions can be imported.
+BORROWED = re.compile(
+    r"\w+_(?:assignment|exercises)\s+import\b|\binspect\.getsource\b|\b_getframe\b|\.exercise\.solution\b|\bEXERCISES\b"
+)
 
 
 @dataclass(frozen=True)
