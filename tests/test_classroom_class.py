@@ -256,7 +256,7 @@ def test_a_session_of_an_instructor(
     lms = (root / "reports" / PS1 / "lms.csv").read_text().splitlines()
     assert lms[0] == f"id,name,{PS1}" and lms[3] == "ghost,Cy,0"
     assert main(["class", "grade", "ps9", "--course", str(root)]) == 1
-    assert "'ps9' is not released" in capsys.readouterr().err
+    assert "'ps9' has not been released" in capsys.readouterr().err
     assert main(["class", "grade", PS1, "--course", str(tmp_path / "nowhere")]) == 1
     assert main(["class", "release", "--seed", "6", "--source", str(SOURCES), "--course", str(root)]) == 1
     assert "seed 5, not 6" in capsys.readouterr().err

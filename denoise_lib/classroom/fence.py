@@ -16,6 +16,8 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
+import matplotlib
+
 import denoise_lib
 
 STRONG, WEAK = "bubblewrap", "weak"
@@ -138,6 +140,8 @@ def _walls(job_folder: Path | None) -> list[str]:
     if job_folder is not None:
         walls += ["--ro-bind", str(job_folder), "/job"]
     walls += [*folder, HOME, "--chdir", HOME]
+    for fonts in Path(matplotlib.get_cachedir()).glob("fontlist-*.json"):  # else each student's figures look for fonts anew
+        walls += ["--ro-bind", str(fonts), f"{HOME}/.cache/matplotlib/{fonts.name}"]
     # What is left is not to be written to: folders in memory without an end, and the kernel's settings, which are root's,
     # and so the student's when the grader is root.
     for closed in ("/proc", "/dev", "/"):

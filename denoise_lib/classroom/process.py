@@ -30,6 +30,8 @@ TOO_MUCH_MEMORY, TOO_MANY_PROCESSES = "took too much memory", "started too many 
 """Why a worker was at its end."""
 SET_UP = "set-up"
 """The step before all others, which is not the student's."""
+LOOK_SECONDS = 0.25
+"""Between two looks at what a worker takes: a loop that takes memory has some 3 GB a second."""
 MESSAGE_LIMIT = 4 * 2**20
 """Bytes of one line from the worker, which sends a fifth of it at most."""
 
@@ -43,7 +45,7 @@ class Limits:
     start_seconds: float = 120.0
     total_seconds: float = 240.0
     memory_gb: float = 3.0
-    """Of one process; all together may have 1 GB more."""
+    """Of all of a student's processes, looked at now and then; the system refuses any one of them 2 GB more."""
     processes: int = 100
 
     def of(self, step: str) -> float:
@@ -211,10 +213,10 @@ def _lines(process: subprocess.Popen[bytes], clock: _Clock, limits: Limits) -> I
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while left := clock.left():
-            if time.monotonic() - looked > 1:
+            if time.monotonic() - looked > LOOK_SECONDS:
                 _look(process.pid, limits)
                 looked = time.monotonic()
-            if not selector.select(min(left, 1.0)):
+            if not selector.select(min(left, LOOK_SECONDS)):
                 continue
             chunk = os.read(process.stdout.fileno(), 1 << 16)
             if not chunk:
@@ -238,7 +240,7 @@ def _look(pid: int, limits: Limits) -> None:
             kilobytes += int(shared_out[1]) if shared_out else 0
     if count > limits.processes:
         raise _EndError(TOO_MANY_PROCESSES)
-    if kilobytes / 2**20 > limits.memory_gb + 1:
+    if kilobytes / 2**20 > limits.memory_gb:
         raise _EndError(TOO_MUCH_MEMORY)
 
 
