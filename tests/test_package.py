@@ -55,6 +55,17 @@ def test_a_module_imports_only_from_floors_below_its_own(module: str) -> None:
         assert FLOORS[imported] < FLOORS[module], f"{module}.py imports {imported}, which is not on a floor below"
 
 
+CLASSROOM = sorted((PACKAGE / "classroom").glob("*.py"))
+
+
+def test_the_classroom_has_a_door_of_its_own() -> None:
+    for module in MODULES:
+        assert module == "__main__" or "classroom" not in library_imports(PACKAGE / f"{module}.py")
+    lines = [line for path in CLASSROOM for line in path.read_text(encoding="utf-8").splitlines()]
+    outside = {line.split()[1].removeprefix("..") for line in lines if line.startswith("from ..")}
+    assert outside and outside <= {name for name in FLOORS if FLOORS[name] < FLOORS["classroom"]}
+
+
 def test_the_check_of_imports_sees_every_form(tmp_path: Path) -> None:
     source = tmp_path / "module.py"
     source.write_text(
