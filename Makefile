@@ -24,7 +24,7 @@ SAME := env -u DENOISE_FULL CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 .PHONY: help install run test lint pairs unit widgets nbval browser notebooks assignments html app lab reproduce benchmark bands clean
 
 help:  ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-11s %s\n' "$$name" "$$text"; done
 
 install: $(STAMP)  ## set up .venv with everything (PYTHON=python3.12 chooses another Python)
 

@@ -16,7 +16,7 @@ EPILOG = """examples:
   python -m denoise_lib reproduce smoothgrad --pairs 240 --photos my/photos
   python -m denoise_lib train --network unet --noise blend:0.25 --epochs 5 --output my-unet
   python -m denoise_lib weights unet-moderate
-  python -m denoise_lib class --help
+  python -m denoise_lib class grade ps1_noise --course course
 """
 
 

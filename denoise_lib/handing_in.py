@@ -52,7 +52,7 @@ def unpack_weights(text: str) -> dict[str, Tensor]:
         raise ValueError("there are no weights in this text; expected denoise-weights: and what follows, as hand_in shows it.")
     try:
         return load(base64.b64decode(found[-1], validate=True))
-    except (ValueError, KeyError, AssertionError, SafetensorError) as error:  # a KeyError: numbers that torch does not have
+    except (ValueError, TypeError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:  # made up by hand
         raise ValueError(f"the weights in this text are damaged ({error}); run hand_in again.") from None
 
 

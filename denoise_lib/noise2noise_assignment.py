@@ -199,8 +199,9 @@ NOISE2NOISE_ASSIGNMENT = (
     ),
     Exercise(
         "hdr_loss",
-        "Write hdr_loss(output, target): the mean of ((output - target) / (output + 0.01))^2, one number to differentiate by "
-        "output; the denominator counts in the value, and as a constant in the gradient. All outputs are >= 0.",
+        "Write hdr_loss(output, target): the mean of ((output - target) / (output + 0.01))^2, one number, which can be "
+        "differentiated by output; the denominator counts in the value, and as a constant in the gradient. All outputs are "
+        ">= 0.",
         _bright_pair,
         hdr_loss,
         (
@@ -329,7 +330,7 @@ NOISE2NOISE_ASSIGNMENT = (
             ),
         ),
         (
-            "A pixel is a with probability p, and else 0. What is its mean?",
+            "A pixel has the value a with probability p, and else 0. What is its mean?",
             "p a. What must a be, so that this is the clean pixel?",
             "clean / p where the mask is 1, and 0 elsewhere: multiply by the mask.",
         ),

@@ -583,7 +583,7 @@ def test_a_benchmark_keeps_the_other_part(measured: list[str], capsys: pytest.Ca
 @pytest.mark.parametrize("parts", [["speed"], ["Slider"], ["slider,saliency"]])
 def test_unknown_parts_of_the_benchmark(parts: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["benchmark", *parts]) == 1
-    assert f"part must be one of 'saliency', 'slider', but is {parts[0]!r}" in lines_of_error(capsys)
+    assert f"part must be one of 'saliency', 'slider', 'grading', but is {parts[0]!r}" in lines_of_error(capsys)
     assert not measured and os.listdir(".") == []
 
 

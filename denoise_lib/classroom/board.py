@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -79,7 +78,7 @@ def score(found: Examination, problem: str | None, seed: int) -> tuple[Outcome, 
         found_psnr = psnr(denoised.float() / 255, hidden.clean.float() / 255)
         if not math.isfinite(found_psnr):
             raise ValueError("these are the clean pictures.")
-    except (ValueError, TypeError, KeyError, SafetensorError):
+    except Exception:  # whatever was made up in place of pictures
         return Outcome(NETWORK, WRONG, "does not run", "not yet: the network's pictures cannot be read."), 0.0, None
     share = 1 / 3
     if found_psnr > hidden.gaussian:

@@ -193,11 +193,16 @@ def collect(handed_in: Path, course: Course, assignment: str, roster: Roster | N
         if handed is None and student in earlier and path.exists():
             found[student] = {**earlier[student], "name": names.get(student) or earlier[student]["name"]}
             continue
+        content = handed.content() if handed else b""
+        if handed and not content and student in earlier and path.exists():
+            notes = [*earlier[student]["notes"], f"{handed.file} is empty or cannot be read; the file from before was kept."]
+            found[student] = {**earlier[student], "notes": notes}
+            continue
         if handed is None:
             found[student] = {"name": names.get(student, ""), "file": None, "notes": ["nothing was handed in."]}
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(handed.content())
+        path.write_bytes(content)
         submit(course, assignment, student)
         notes = [*handed.notes, *(["is not on the roster."] if roster and student not in known else [])]
         found[student] = {"name": names.get(student) or handed.name, "file": handed.file, "notes": notes}

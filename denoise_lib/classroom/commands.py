@@ -7,13 +7,18 @@ from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-SOURCE = Path("notebooks/assignments/src")
+from ..validation import check_count, check_number
+from .course import SOURCES
+
+if TYPE_CHECKING:
+    from .grading import Row
+
 TEXT = """\
 Release problem sets for a class, collect what is handed in, and grade it. A course is a folder that nbgrader understands:
 
-  python -m denoise_lib class release --seed 2027 --course course
+  python -m denoise_lib class release --seed 480251937 --course course
   python -m denoise_lib class collect ps1_noise moodle.zip --roster class.csv --course course
   python -m denoise_lib class grade ps1_noise --course course
   (cd course && jupyter lab)        # formgrader: read the written answers
@@ -34,9 +39,7 @@ def add_parser(commands: Any) -> None:
     one = _step(steps, "release", "make what students get, with the numbers of this class", _release)
     one.add_argument("names", nargs="*", metavar="NAME", help="such as ps1_noise (default: all)")
     one.add_argument("--seed", type=int, required=True, help="of the class: its numbers, and the arguments of the grading")
-    one.add_argument(
-        "--source", type=Path, default=Path("notebooks/assignments/src"), help="problem sets (default %(default)s)"
-    )
+    one.add_argument("--source", type=Path, default=SOURCES, help="problem sets (default %(default)s)")
 
     one = _step(steps, "collect", "take a folder or an LMS's zip", _collect)
     one.add_argument("name", metavar="NAME", help="such as ps1_noise")
@@ -106,7 +109,6 @@ def _collect(options: argparse.Namespace) -> int:
 
 
 def _grade(options: argparse.Namespace) -> int:
-    from ..validation import check_count
     from .course import Course
     from .fence import WEAK, choose_fence
     from .grading import grade
@@ -116,20 +118,29 @@ def _grade(options: argparse.Namespace) -> int:
     fence = choose_fence(options.fence)
     if fence == WEAK:
         print("the fence is weak: it stops accidents, and nobody who means harm.")
-    limits = Limits(cell_seconds=2 * options.seconds, function_seconds=options.seconds, memory_gb=options.memory)
+    seconds = check_number(options.seconds, "--seconds", 0, 3600, open_low=True, example=10)
+    memory = check_number(options.memory, "--memory", 1, 1000, example=3)
+    limits = Limits(seconds * 2, seconds, total_seconds=max(240.0, 24 * seconds), memory_gb=memory)
     rows = grade(Course(options.course), options.name, jobs=options.jobs, fence=fence, limits=limits)
     print(", ".join(f"{count} {status}" for status, count in Counter(row.status for row in rows).most_common()))
-    return _report(options)
+    return _tell(options, rows)
 
 
 def _report(options: argparse.Namespace) -> int:
     from .course import Course
-    from .grading import feedback, read_rows
+    from .grading import read_rows
+
+    return _tell(options, read_rows(Course(options.course), options.name))
+
+
+def _tell(options: argparse.Namespace, rows: list[Row]) -> int:
+    """Write all tables and pages, and say what matters most."""
+    from .course import Course
+    from .grading import feedback
     from .pages import misconceptions
     from .reports import write_reports
 
     course = Course(options.course)
-    rows = read_rows(course, options.name)
     pages = feedback(course, options.name)
     for name, mistake, count, _ in misconceptions(rows)[:5]:
         print(f"  {count} of {len(rows)}: {name}: {mistake}")

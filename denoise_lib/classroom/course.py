@@ -14,6 +14,8 @@ from typing import Any
 
 from ..validation import check_count
 
+SOURCES = Path("notebooks/assignments/src")
+"""The problem sets, in a clone of the course."""
 CONFIG = '''"""nbgrader's settings of this course: its own commands grade as `python -m denoise_lib class grade` does."""
 
 from pathlib import Path

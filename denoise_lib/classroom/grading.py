@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -15,7 +16,7 @@ from .collect import read_collected
 from .course import Course, CourseError
 from .fence import choose_fence
 from .process import Limits
-from .verdicts import NOTHING, UNREADABLE, WRITTEN, overall, verdict
+from .verdicts import NOTHING, UNREADABLE, WRITTEN, fingerprint_of, overall, verdict
 
 
 @dataclass
@@ -48,14 +49,12 @@ class Row:
 
 
 def collected(course: Course, assignment: str) -> dict[str, dict[str, Any]]:
-    """Everybody, from the last collection; without one, whoever has a notebook in `submitted`."""
-    if found := read_collected(course, assignment):
-        return found
-    found = {one: {"name": "", "file": one, "notes": []} for one in course.students(assignment)}
+    """Everybody, from the last collection, and whoever else has a notebook in `submitted`."""
+    found = read_collected(course, assignment)
+    for student in course.students(assignment):
+        found.setdefault(student, {"name": "", "file": student, "notes": []})
     if not found:
-        raise CourseError(
-            f"nothing of {assignment} is collected in {course.root}; run `class collect {assignment} FOLDER` first."
-        )
+        raise CourseError(f"nothing of {assignment} is collected in {course.root}; run `class collect` first.")
     return found
 
 
@@ -84,32 +83,24 @@ def grade(
     course.released(assignment)
     fence = choose_fence(fence)
     people = collected(course, assignment)
-    fresh = set()
     hidden = not (progress and sys.stderr.isatty())
     with ThreadPoolExecutor(jobs) as pool:
-        before = {student: _stamp(course, assignment, student) for student in people}
-        running = {pool.submit(verdict, course, assignment, student, fence=fence, limits=limits): student for student in people}
-        for done in tqdm(as_completed(running), "grading", len(people), unit="student", disable=hidden):
-            student = running[done]
-            done.result()
-            if _stamp(course, assignment, student) != before[student]:
-                fresh.add(student)
-    problems = _into_gradebook(course, assignment, people, fresh, hidden)
+        running = [pool.submit(verdict, course, assignment, student, fence=fence, limits=limits) for student in people]
+        try:
+            for done in tqdm(as_completed(running), "grading", len(people), unit="student", disable=hidden):
+                done.result()
+        except BaseException:  # Ctrl-C, too: those who have begun come to their end, and nobody else begins
+            pool.shutdown(cancel_futures=True)
+            raise
+    problems = _into_gradebook(course, assignment, people, hidden)
     rows = read_rows(course, assignment)
     for row in rows:
         row.notes += problems.get(row.student, [])
     return rows
 
 
-def _stamp(course: Course, assignment: str, student: str) -> int:
-    path = course.verdict(assignment, student)
-    return path.stat().st_mtime_ns if path.exists() else 0
-
-
-def _into_gradebook(
-    course: Course, assignment: str, people: dict[str, Any], fresh: set[str], hidden: bool
-) -> dict[str, list[str]]:
-    """Let nbgrader autograde; returns what went wrong, by student."""
+def _into_gradebook(course: Course, assignment: str, people: dict[str, Any], hidden: bool) -> dict[str, list[str]]:
+    """Let nbgrader autograde what is older than its verdict; returns what went wrong, by student."""
     from nbgrader.api import Gradebook
 
     problems: dict[str, list[str]] = {}
@@ -118,14 +109,24 @@ def _into_gradebook(
             for student, about in people.items():
                 gradebook.update_or_create_student(student, **({"last_name": about["name"]} if about["name"] else {}))
         for student in tqdm(people, "gradebook", unit="student", disable=hidden):
-            done = course.root / "autograded" / student / assignment
-            if not course.submitted(assignment, student).exists() or (student not in fresh and done.exists()):
+            done = course.root / "autograded" / student / assignment / f"{assignment}.ipynb"
+            if not course.submitted(assignment, student).exists() or _is_newer(done, course.verdict(assignment, student)):
                 continue
-            result = api.autograde(assignment, student)
-            if not result["success"]:
+            if not _succeeded(result := api.autograde(assignment, student)):
                 words = str(result.get("error") or result.get("log") or "").strip().splitlines()
                 problems[student] = [f"nbgrader could not take it: {words[-1] if words else 'no reason given'}"]
     return problems
+
+
+def _is_newer(path: Path, other: Path) -> bool:
+    return path.exists() and path.stat().st_mtime_ns >= other.stat().st_mtime_ns
+
+
+def _succeeded(result: dict[str, Any]) -> bool:
+    """Whether nbgrader has done it; a Ctrl-C, which it takes for an error like others, goes on from here."""
+    if "KeyboardInterrupt" in str(result.get("error")):
+        raise KeyboardInterrupt
+    return bool(result["success"])
 
 
 def read_rows(course: Course, assignment: str) -> list[Row]:
@@ -133,33 +134,42 @@ def read_rows(course: Course, assignment: str) -> list[Row]:
     from nbgrader.api import Gradebook, MissingEntry
 
     rows = []
+    course.released(assignment)
+    people = collected(course, assignment)
     with Gradebook(course.gradebook) as gradebook:
-        for student, about in collected(course, assignment).items():
+        for student, about in people.items():
             path = course.verdict(assignment, student)
             if not path.exists():
                 raise CourseError(f"{assignment} is not graded yet in {course.root}; run `class grade {assignment}` first.")
             found = json.loads(path.read_text(encoding="utf-8"))
-            items = found["items"]
-            if found["status"] != NOTHING:
-                try:
-                    grades = {grade.name: grade for grade in gradebook.find_submission(assignment, student).notebooks[0].grades}
-                except MissingEntry:
-                    grades = {}
-                _with_manual(items, grades)
             notes = [*about["notes"], *(note for note in found["notes"] if note not in about["notes"])]
-            rows.append(Row(student, about["name"], overall(found), items, found.get("psnr"), notes))
+            if found["fingerprint"] not in ("", fingerprint_of(course, assignment, student)):
+                notes.append(f"something has changed since it was graded; run `class grade {assignment}`.")
+            try:
+                grades = {grade.name: grade for grade in gradebook.find_submission(assignment, student).notebooks[0].grades}
+            except MissingEntry:  # nothing was handed in
+                grades = {}
+            notes += _with_manual(found["items"], grades)
+            rows.append(Row(student, about["name"], overall(found), found["items"], found.get("psnr"), notes))
     return rows
 
 
-def _with_manual(items: dict[str, dict[str, Any]], grades: dict[str, Any]) -> None:
-    for row in items.values():
+def _with_manual(items: dict[str, dict[str, Any]], grades: dict[str, Any]) -> list[str]:
+    """Put in the points that the gradebook has from a person; returns notes."""
+    notes = []
+    for name, row in items.items():
         given = grades.get(row["cell"])
         if given is None:
             continue
         if given.manual_score is not None:
-            row["points"] = given.manual_score + (given.extra_credit or 0.0)
+            row["points"] = given.manual_score
+            if given.needs_manual_grade:
+                notes.append(f"{name}: the points were given before it was last graded; look again.")
         elif row["kind"] == WRITTEN and given.auto_score is not None:  # nbgrader gives 0 for an answer that was left empty
             row["points"], row["status"] = given.auto_score, "not attempted"
+        if row["points"] is not None:
+            row["points"] += given.extra_credit or 0.0
+    return notes
 
 
 def feedback(course: Course, assignment: str) -> int:
@@ -168,7 +178,7 @@ def feedback(course: Course, assignment: str) -> int:
     with course.api() as api:
         for student in collected(course, assignment):
             if (course.root / "autograded" / student / assignment).exists():
-                count += bool(api.generate_feedback(assignment, student)["success"])
+                count += _succeeded(api.generate_feedback(assignment, student))
     return count
 
 

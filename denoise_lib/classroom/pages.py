@@ -109,6 +109,7 @@ def class_page(rows: Sequence[Row], assignment: str) -> str:
     summary += [f"{count} {word}" for word, count in sorted(others.items())]
     graded = [[item for item in row.items.values() if item["kind"] != WRITTEN] for row in there]
     points = [sum(item["points"] for item in items) for items in graded]
+    names = list(there[0].items) if there else []
     return _render(
         CLASS,
         title=f"{assignment}: the class",
@@ -117,7 +118,7 @@ def class_page(rows: Sequence[Row], assignment: str) -> str:
         colours=COLOURS,
         machine={"mean": f"{mean(points):.1f}", "median": f"{median(points):g}"} if points else None,
         most=f"{sum(item['max'] for item in graded[0]):g}" if graded else "",
-        items=[_line(name, [row.items[name] for row in there]) for name in (there[0].items if there else [])],
+        items=[_line(name, [row.items[name] for row in there if name in row.items]) for name in names],
         mistakes=misconceptions(rows),
         board=[f"{one:.2f}" for one in sorted((row.psnr for row in there if row.psnr is not None), reverse=True)],
     )

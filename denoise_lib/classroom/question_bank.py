@@ -86,7 +86,7 @@ NOISE_QUESTIONS = (
     ),
     Question(
         "unbiased_noise",
-        lambda n: f"photons, {n.peak} of them for white, without clipping",
+        lambda n: f"photons (Poisson): {n.peak} for white, without clipping",
         (
             WrongOption(
                 "takes the blend for unbiased",

@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 
 MARKER = re.compile(r"^\s*(?:#|<!--)\s*GRADED CELL\s+([\w-]*\w)(?:\s*-->)?", re.IGNORECASE)
 PUT_BACK = "put-back-"
+CELL_LIMIT = 5000
 PICTURES = ("image/png", "image/jpeg", "image/gif")
 """What may be pasted into a text: no SVG, which can hold a program."""
 SIZE_LIMIT = 300 * 2**20
@@ -46,6 +47,8 @@ def read_notebook(content: bytes) -> tuple[NotebookNode, str]:
         cells = [cell for sheet in sheets if isinstance(sheet, list) for cell in sheet]
     if not isinstance(cells, list):
         raise UnreadableError("the file holds no cells.")
+    if len(cells) > CELL_LIMIT:
+        raise UnreadableError(f"the file has {len(cells):,} cells.")
     notebook, shown = nbformat.v4.new_notebook(), []
     for cell in cells:
         if not isinstance(cell, dict):

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..benchmark import Row, rows_of, take_turns
-from .course import Course
+from .course import SOURCES, Course
 from .release import release
 from .verdicts import verdict
 
 NAME, STUDENT = "ps1_noise", "ada"
-SOURCES = Path("notebooks/assignments/src")
 
 
 def benchmark_grading(repeats: int = 5) -> list[Row]:

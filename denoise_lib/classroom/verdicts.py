@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ from ..checks import EXERCISES
 from ..exercise import NEARLY_RIGHT, NOT_ATTEMPTED, RIGHT, Outcome
 from ..results import write_json
 from . import board
-from .course import Course
+from .course import Course, CourseError
 from .examine import MISSING, examine
-from .fence import choose_fence
-from .process import CRASHED, TIMED_OUT, Limits
+from .fence import FenceMissingError, choose_fence
+from .process import CRASHED, TIMED_OUT, Limits, WorkerError
 from .question_bank import QUESTIONS
 from .repair import UnreadableError, assignment_share, is_put_back, read_notebook, repair
+from .worker import short_error
 
 NOTHING, UNREADABLE, HANDED_IN = "nothing handed in", "unreadable", "handed in"
 """What there is of a student."""
@@ -37,7 +38,7 @@ REPORT = re.compile(r"\s*check\.report\([^()]*\)\s*$")
 """A cell that tells of checks, of which none is run here."""
 # A warning for the instructor, no proof: the published solutions can be imported.
 BORROWED = re.compile(
-    r"\w+_(?:assignment|exercises)\s+import\b|\binspect\.getsource\b|\b_getframe\b|\.exercise\.solution\b|\bEXERCISES\b"
+    r"_(?:assignment|exercises)\s+import\b|\binspect\.getsource\b|\b_getframe\b|\.exercise\.solution\b|\bEXERCISES\b"
 )
 
 
@@ -78,26 +79,43 @@ def verdict(
         {"status", "notes", "items": {name: {"status", "mistake", "sentence", "points", "max", "kind", "cell"}}, "cells":
         {place: {"text", "error", "pictures"}}, "psnr", "fingerprint"}; points are None for what a person reads.
     """
-    released_path, path = course.released(assignment), course.original(assignment, student)
-    if not path.exists():  # collected with nbgrader's own commands
-        path = course.submitted(assignment, student)
-    content = path.read_bytes() if path.exists() else b""
-    fingerprint = _fingerprint(content, released_path.read_bytes(), course.seed)
-    cache = course.verdict(assignment, student)
-    if (kept := _read(cache)) and kept.get("fingerprint") == fingerprint:
+    fingerprint, cache = fingerprint_of(course, assignment, student), course.verdict(assignment, student)
+    kept = _read(cache)
+    # What stopped for want of time or memory is tried again when it is given other limits.
+    same = kept is not None and (limits is None or not kept.get("stopped") or kept["limits"] == asdict(limits))
+    if kept is not None and same and kept.get("fingerprint") == fingerprint:
         return kept
-    released = nbformat.read(released_path, as_version=4)
-    found = _make(content if path.exists() else None, released, course.seed, fence, limits or Limits())
-    found["fingerprint"] = fingerprint
+    limits = limits or Limits()
+    released = nbformat.read(course.released(assignment), as_version=4)
+    try:
+        found = _make(_content(course, assignment, student), released, course.seed, fence, limits)
+    except (WorkerError, FenceMissingError, CourseError):
+        raise
+    except Exception as error:  # a way to break that nobody has thought of costs nobody else a thing, and is tried again
+        found, fingerprint = _nothing(items(released), HANDED_IN, f"could not be graded: {short_error(error)}", CRASHED), ""
+    found |= {"fingerprint": fingerprint, "limits": asdict(limits)}
     cache.parent.mkdir(parents=True, exist_ok=True)
     write_json(cache, found)
     return found
 
 
-def _fingerprint(content: bytes, released: bytes, seed: int) -> str:
-    digest = hashlib.sha256(str(seed).encode())
+def _content(course: Course, assignment: str, student: str) -> bytes | None:
+    """What was handed in, as it came; None for nothing."""
+    choices = [course.original(assignment, student), course.submitted(assignment, student)]  # the latter: nbgrader collected it
+    path = next((path for path in choices if path.exists()), None)
+    return None if path is None else path.read_bytes()
+
+
+def fingerprint_of(course: Course, assignment: str, student: str) -> str:
+    """It changes with all on which a verdict depends."""
+    content, released = _content(course, assignment, student) or b"", course.released(assignment).read_bytes()
+    digest = hashlib.sha256(str(course.seed).encode())
     folder = Path(denoise_lib.__file__).parent
-    code = [path for pattern in ("*_assignment.py", "exercise.py", "classroom/*.py") for path in sorted(folder.glob(pattern))]
+    code = [
+        path
+        for pattern in ("*_assignment.py", "exercise.py", "handing_in.py", "classroom/*.py")
+        for path in sorted(folder.glob(pattern))
+    ]
     for part in (content, released, *(path.read_bytes() for path in code)):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()
@@ -138,6 +156,7 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str |
         seed=seed, fence=choose_fence(fence), limits=limits, files=files, definitions_alone=board.NETWORK in functions,
     )  # fmt: skip
     result: dict[str, Any] = {"status": HANDED_IN, "notes": [*notes, *found.notes], "items": {}, "psnr": None}
+    result["stopped"] = bool(found.notes)
     for item in todo:
         share: float | None
         if item.kind == WRITTEN:
@@ -155,9 +174,9 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str |
     return result
 
 
-def _nothing(todo: list[Item], status: str, note: str) -> dict[str, Any]:
-    rows = {item.name: _row(item, Outcome(item.name, MISSING, None, note), 0.0) for item in todo}
-    return {"status": status, "notes": [note], "items": rows, "psnr": None, "cells": {}}
+def _nothing(todo: list[Item], status: str, note: str, what: str = MISSING) -> dict[str, Any]:
+    rows = {item.name: _row(item, Outcome(item.name, what, None, note), 0.0) for item in todo}
+    return {"status": status, "notes": [note], "items": rows, "psnr": None, "cells": {}, "stopped": False}
 
 
 def _row(item: Item, outcome: Outcome, share: float | None) -> dict[str, Any]:

@@ -30,7 +30,8 @@
 #
 # **How to work.** Colab does: open it with the badge, then *File > Save a copy in Drive*. Fill in the functions of
 # part A. Each check runs your function on fresh random numbers and says that it is right, or which mistake it makes;
-# `check.impulse_noise.hint()` gives a hint (there are three). *Run all* works while answers are missing, too. Before
+# `check.impulse_noise.hint()` gives a hint (there are three). *Run all* works while answers are missing, too; a
+# wrong answer can stop it in the cell below its check: mend the function, or put `return None` first, and run on. Before
 # you hand in, *Runtime > Restart session and run all*; then *File > Download > Download .ipynb*, and hand in this
 # file.
 #
@@ -62,7 +63,7 @@ from IPython.display import display
 from denoise_lib import mnist, mse, photos, psnr
 from denoise_lib.data import as_float_images
 from denoise_lib.figures import panel, picture, tile
-from denoise_lib.noise import Gaussian, Impulse
+from denoise_lib.noise import Gaussian, Impulse, Poisson
 
 digits = as_float_images(mnist("test", "small"))  # (1000, 1, 28, 28), from 0 to 1
 
@@ -114,7 +115,7 @@ if (speckled := impulse_noise(digits, u, MU)) is not None:
 # %% [markdown]
 # ### A2. Photons
 #
-# Light comes in grains. Where many arrive, their number varies by more; beside the light itself it varies by less.
+# Light comes in grains. Where many arrive, their number varies by more; relative to the light itself it varies by less.
 #
 # Write `shot_noise(image, noise, peak)`: image + noise of the variance image / peak at each pixel, as photons have it
 # where white is `peak` photons. The given noise has standard deviation 1. No clipping.
@@ -137,7 +138,7 @@ standard_normal = torch.randn(photo.shape, generator=generator())
 if (noisy := shot_noise(photo, standard_normal, PEAK)) is not None:
     for name, low, high in (("dark", 0.0, 0.1), ("gray", 0.4, 0.6), ("bright", 0.9, 1.1)):
         there = (photo >= low) & (photo < high)
-        theory = (photo[there].mean() / PEAK).sqrt()
+        theory = Poisson(PEAK).variance(photo)[there].mean().sqrt()
         print(f"{name:6s} pixels: deviation of the noise {(noisy - photo)[there].std():.3f}, in theory {theory:.3f}")
     shown = panel([tile(photo, 2, scale=2), tile(noisy, 2, scale=2)], ["photos", f"at {PEAK} photons"], columns=1)
     display(picture(shown, "Two photos, clean and with the noise of photons, which is strongest where they are bright"))
@@ -332,10 +333,12 @@ print("pooled_psnr:", pooled_psnr or "no answer yet")
 # <!-- GRADED CELL why-average -->
 # ### BEGIN SOLUTION
 # With {{copies}} copies the unclipped mean is as good as predicted, to some hundredths of a decibel. The clipped one
-# falls several decibels short. Averaging divides the *variance* of the noise by the number of copies. It does nothing
+# falls short: by about 2 dB
+# with 3 copies, and 5 dB with 9. Averaging divides the *variance* of the noise by the number of copies. It does nothing
 # to a bias, and clipping makes one: a black pixel has the mean sigma / sqrt(2 pi) and not 0, and four pixels in five
 # are black. So with more and more copies the error does not go to 0 but to the mean squared bias: from {{copies}} to
-# 100 copies the clipped mean gains little, while the unclipped one gains 10 dB for each factor of ten. Whose camera
+# 100 copies the clipped mean
+# gains 1 to 3 dB, while the unclipped one gains 10 to 15 dB. Whose camera
 # clips should keep values below black (add an offset before clipping), or correct the known bias afterwards.
 #
 # - 1 point: quotes the measured rows, and says that the prediction holds without clipping alone.
@@ -356,7 +359,8 @@ print("pooled_psnr:", pooled_psnr or "no answer yet")
 # On the wall the estimate is right. On the photos it is too large, because the photo's own edges and textures make
 # neighbours differ. Variances add: the square of the second column is the square of the first plus sigma squared (and
 # not the column plus sigma). So the photo's share is fixed, and beside a larger sigma it hardly counts. Better: the
-# median of the absolute differences, divided by 0.6745, in place of their standard deviation, since few neighbours
+# median of the absolute differences, divided by 0.6745, in place of their standard
+# deviation (still divided by the root of 2), since few neighbours
 # lie at an edge; or second differences, which a smooth slope does not change; or flat parts of the picture alone.
 #
 # - 1 point: names the photos, with numbers, and edges or texture as the cause.

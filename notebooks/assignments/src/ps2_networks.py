@@ -30,7 +30,8 @@
 #
 # **How to work.** Colab does: open it with the badge, then *File > Save a copy in Drive*. Fill in the functions of
 # part A. Each check runs your function on fresh random numbers and says that it is right, or which mistake it makes;
-# `check.receptive_field.hint()` gives a hint (there are three). *Run all* works while answers are missing, too.
+# `check.receptive_field.hint()` gives a hint (there are three). *Run all* works while answers are missing, too; a
+# wrong answer can stop it in the cell below its check: mend the function, or put `return None` first, and run on.
 # Before you hand in, *Runtime > Restart session and run all*; then *File > Download > Download .ipynb*, and hand in
 # this file.
 #
@@ -366,7 +367,8 @@ print("seconds_of_work:", seconds_of_work or "no answer yet")
 # them: its decoder has never met zeros there, so cutting them takes it out of all that it was trained for. That tells
 # how much *this* network relies on a skip. A network that is trained without them can adapt, and tells how
 # much can be reached without one. For the claim one needs the second: the same layers, trained in the same way, with
-# several seeds; the paper's autoencoder differs in its widths, too.
+# several seeds; the paper's autoencoder differs in its widths, too. (The two numbers also differ in mu, and one network is
+# blind; an error that is ten times as large cannot come from that.)
 #
 # - 1 point: quotes the errors, names the upper skip, with its place (full resolution, next to the output) as the reason.
 # - 1 point: the trained decoder has never seen zeros there (what it relies on is not what is needed); half a point for
@@ -376,8 +378,9 @@ print("seconds_of_work:", seconds_of_work or "no answer yet")
 # ### END SOLUTION
 
 # %% [markdown]
-# **C2** (3 points). The first paper says that the U-Net is faster than the autoencoder because it has fewer
-# parameters, and gives 1.3 ms for 10,000 digits. Why do parameters say little about the time that a convolution
+# **C2** (3 points). The first paper says that the U-Net is faster than the autoencoder, "likely due to its fewer
+# parameters", and prints 1.3 ms for the U-Net; in its code these are 10,000 digits. Why do parameters say little
+# about the time that a convolution
 # takes? Name two faults of the measurement (notebook 2, section 2.10). Then describe a measurement that could show
 # that one of two networks is faster.
 

@@ -30,7 +30,8 @@
 #
 # **How to work.** Colab does: open it with the badge, then *File > Save a copy in Drive*. Fill in the functions of
 # part A. Each check runs your function on fresh random numbers and says that it is right, or which mistake it makes;
-# `check.input_and_target.hint()` gives a hint (there are three). *Run all* works while answers are missing, too.
+# `check.input_and_target.hint()` gives a hint (there are three). *Run all* works while answers are missing, too; a
+# wrong answer can stop it in the cell below its check: mend the function, or put `return None` first, and run on.
 # Before you hand in, *Runtime > Restart session and run all*; then *File > Download > Download .ipynb*, and hand in
 # this file.
 #
@@ -82,7 +83,8 @@ COPIES = 9  # class: copies
 #
 # ### A1. More than two copies
 #
-# Noise2Noise needs two noisy copies of each image. What if there are more? A better target trains faster, as long
+# Noise2Noise needs two noisy copies of each image. What if there are more? A target with less noise makes the
+# gradients less noisy, as long
 # as it shares no noise with the input.
 #
 # Write `input_and_target(copies)`: copies (K, N, C, H, W) holds K independent noisy copies of each image. Return the
@@ -115,10 +117,10 @@ if (both := input_and_target(copies)) is not None:
 # ### A2. A loss for bright pixels
 #
 # A renderer that shoots few rays leaves some pixels far too bright. Under the plain squared error these few rule the
-# whole training; a *relative* error tames them. But it must still be least at the mean.
+# whole training; a *relative* error tames them. But training must still end at the mean.
 #
-# Write `hdr_loss(output, target)`: the mean of ((output - target) / (output + 0.01))^2, one number to differentiate
-# by output; the denominator counts in the value, and as a constant in the gradient. All outputs are >= 0.
+# Write `hdr_loss(output, target)`: the mean of ((output - target) / (output + 0.01))^2, one number, which can be
+# differentiated by output; the denominator counts in the value, and as a constant in the gradient. All outputs are >= 0.
 
 # %% nbgrader={"grade": false, "grade_id": "hdr_loss", "locked": false, "schema_version": 3, "solution": true, "task": false}
 # GRADED CELL hdr_loss
@@ -371,13 +373,15 @@ print("pixel_exchange:", pixel_exchange or "no answer yet")
 # %% [markdown] nbgrader={"grade": true, "grade_id": "why-basenet", "locked": false, "points": 3, "schema_version": 3, "solution": true, "task": false}
 # <!-- GRADED CELL why-basenet -->
 # ### BEGIN SOLUTION
-# The network scores what a black picture does, give or take the luck of its first weights: it was not trained. The
+# The network scores what a black picture does, give or take the luck of its first weights: it was not trained, or has
+# collapsed. The
 # check: keep a copy of the parameters, do one step, and assert that each of them has moved, before every long
 # training; or compare with a trivial baseline before anything is concluded. BaseNet also squeezes the photo into eight
 # numbers, has nearly four times as many parameters, kernels of other sizes, no padding, another activation. The
 # experiment: TNet with zeros in place of its skips, trained with the same data, epochs and several seeds.
 #
-# - 1 point: it was not trained, since its score is that of black (or of an untrained network).
+# - 1 point: it was not trained, or its training has collapsed, since its score is about that of black (or of an
+#   untrained network).
 # - 1 point: a check that works, and when to run it. Half a point for "look at the loss" (the loss of such a network
 #   is a number, too; it has to be seen not to fall).
 # - 1 point: two other differences, and an experiment that changes the skips alone.

@@ -30,7 +30,8 @@
 #
 # **How to work.** Colab does: open it with the badge, then *File > Save a copy in Drive*. Fill in the functions of
 # part A. Each check runs your function on fresh random numbers and says that it is right, or which mistake it makes;
-# `check.central_difference.hint()` gives a hint (there are three). *Run all* works while answers are missing, too.
+# `check.central_difference.hint()` gives a hint (there are three). *Run all* works while answers are missing, too; a
+# wrong answer can stop it in the cell below its check: mend the function, or put `return None` first, and run on.
 # Before you hand in, *Runtime > Restart session and run all*; then *File > Download > Download .ipynb*, and hand in
 # this file.
 #
@@ -393,7 +394,7 @@ print("certain_or_large:", certain_or_large or "no answer yet")
 # <!-- GRADED CELL why-deletion -->
 # ### BEGIN SOLUTION
 # Random pixels mostly lie in the background, where little is lost: that is an easy control. A map that knows nothing
-# of the network, the brightness of the image, does a similar amount of harm (with 100 pixels more than SmoothGrad), so
+# of the network, the brightness of the image, does a similar amount of harm (compare the two rows), so
 # the test alone does not show that a map tells of *this* network. Black is the background: to delete a dark pixel
 # changes little, and to delete a bright one makes another digit, an image that the classifier was not trained on. A
 # fairer experiment: fill in values from the neighbourhood or random ones, and compare with controls that delete as
