@@ -601,3 +601,8 @@ def check_all_claims(submitted: NotebookNode) -> None:
     written = nbformat.reads(nbformat.writes(result), as_version=4)
     assert sources(repair(written, released())[0]) == sources(result)
     assert list(graded_cells(repair(written, released())[0])) == list(graded_cells(result))
+
+
+def test_a_file_of_too_many_cells_is_not_read() -> None:
+    with pytest.raises(UnreadableError, match="the file has 5,001 cells"):
+        read_notebook(json.dumps({"cells": [{}] * 5001}).encode())

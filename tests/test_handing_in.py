@@ -187,3 +187,11 @@ def test_from_the_student_to_the_grader(shown: list[Any]) -> None:
     cell.outputs = [nbformat.v4.new_output("stream", text="ready"), {"output_type": "display_data", "data": data}]
     _, text = read_notebook(json.dumps({"cells": [cell]}).encode())
     check_same(network, text)
+
+
+@pytest.mark.parametrize("shape", [[0, 2**63], [0, 2**62, 2**62]])
+def test_weights_of_an_impossible_shape_are_damaged(shape: list[int]) -> None:
+    head = json.dumps({"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    packed = base64.b64encode(len(head).to_bytes(8, "little") + head).decode()
+    with pytest.raises(ValueError, match="the weights in this text are damaged"):
+        unpack_weights(f"denoise-weights:{packed}")
