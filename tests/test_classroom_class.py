@@ -155,6 +155,7 @@ def test_pages_and_tables(course: Course, rows: dict[str, Row], students: list[S
             name: row.points for name, row in rows.items()
         }
     told = (course.root / "feedback" / "mistakes-0" / PS1 / f"{PS1}.html").read_text()
+    assert any("own solutions" in note for note in rows["mistakes-0"].notes) and "own solutions" not in told
     first = next(iter(rows["mistakes-0"].items.values()))
     assert first["sentence"][:60] in told.replace("&lt;", "<").replace("&gt;", ">")
 

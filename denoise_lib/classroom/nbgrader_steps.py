@@ -29,7 +29,7 @@ from traitlets.config import Config
 from ..exercise import RIGHT
 from .course import Course
 from .repair import repair
-from .verdicts import verdict
+from .verdicts import HAVE_A_LOOK, verdict
 
 CODE_STUB, TEXT_STUB = "pass  # your answer here", "*Your answer here.*"
 

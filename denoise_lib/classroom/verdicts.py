@@ -34,6 +34,8 @@ NOTHING, UNREADABLE, HANDED_IN = "nothing handed in", "unreadable", "handed in"
 """What there is of a student."""
 WRITTEN = "written"
 """The status of an answer that a person reads."""
+HAVE_A_LOOK = "the code mentions the course's own solutions; have a look."
+"""A note for the instructor alone."""
 REPORT = re.compile(r"\s*check\.report\([^()]*\)\s*$")
 """A cell that tells of checks, of which none is run here."""
 # A warning for the instructor, no proof: the published solutions can be imported.
@@ -147,7 +149,7 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str |
         if cell.cell_type == "code"
     ]
     if any(BORROWED.search(source) for source in sources):
-        notes.append("the code mentions the course's own solutions; have a look.")
+        notes.append(HAVE_A_LOOK)
     functions = [item.name for item in todo if item.kind in ("exercise", "network")]
     files, problem = board.files_for(shown, seed) if board.NETWORK in functions else ({}, None)
     found = examine(
