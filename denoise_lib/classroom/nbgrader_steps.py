@@ -90,11 +90,9 @@ class Verdicts(ClassroomStep):
             grade = cell.metadata.get("nbgrader", {}).get("grade_id")
             cell.outputs = _graded(*rows[grade]) if grade in rows else _printed(found["cells"].get(str(place), {}))
             cell.execution_count = place + 1
-        if found["notes"]:
-            note = nbformat.v4.new_markdown_cell(
-                "**While grading:**\n\n" + "\n".join(f"- {_plain(note)}" for note in found["notes"])
-            )
-            notebook.cells.insert(0, note)
+        if told := [note for note in found["notes"] if note != HAVE_A_LOOK]:
+            notes = "\n".join(f"- {_plain(note)}" for note in told)
+            notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"**While grading:**\n\n{notes}"))
         return notebook, resources
 
 
