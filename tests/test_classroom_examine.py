@@ -461,7 +461,9 @@ def test_nothing_outside_can_be_seen_reached_or_written(tmp_path: Path, monkeypa
     assert {*told["descriptors"]} == {"/dev/null", "pipe:[]", history} and told["descriptors"].count("pipe:[]") == 1
     assert shown(found, 2) == []
     written, sizes = shown(found, 3)
-    assert written == []
+    # Where the library itself lies below /tmp, the folder above it is one in the student's memory, and not the machine's.
+    assert [path for path in written if not path.startswith("/tmp/")] == []
+    assert not [path for path in elsewhere if path.endswith("/x") and Path(path).exists()]
     assert all(0 < size <= 4 for size in sizes.values()), sizes
     assert shown(found, 4) == (0 if fencing._option("--disable-userns") else 1)
     for place, name in enumerate(modules, 5):
