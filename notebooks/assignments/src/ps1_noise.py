@@ -333,12 +333,13 @@ print("pooled_psnr:", pooled_psnr or "no answer yet")
 # <!-- GRADED CELL why-average -->
 # ### BEGIN SOLUTION
 # With {{copies}} copies the unclipped mean is as good as predicted, to some hundredths of a decibel. The clipped one
-# falls short: by about 2 dB
-# with 3 copies, and 5 dB with 9. Averaging divides the *variance* of the noise by the number of copies. It does nothing
+# falls short, by
+# the more decibels, the more copies there are. Averaging divides the *variance* of the noise by the number of
+# copies. It does nothing
 # to a bias, and clipping makes one: a black pixel has the mean sigma / sqrt(2 pi) and not 0, and four pixels in five
 # are black. So with more and more copies the error does not go to 0 but to the mean squared bias: from {{copies}} to
-# 100 copies the clipped mean
-# gains 1 to 3 dB, while the unclipped one gains 10 to 15 dB. Whose camera
+# 100 copies the clipped mean gains
+# far less than the unclipped one. Whose camera
 # clips should keep values below black (add an offset before clipping), or correct the known bias afterwards.
 #
 # - 1 point: quotes the measured rows, and says that the prediction holds without clipping alone.

@@ -368,7 +368,7 @@ print("seconds_of_work:", seconds_of_work or "no answer yet")
 # how much *this* network relies on a skip. A network that is trained without them can adapt, and tells how
 # much can be reached without one. For the claim one needs the second: the same layers, trained in the same way, with
 # several seeds; the paper's autoencoder differs in its widths, too. (The two numbers also differ in mu, and one network is
-# blind; an error that is ten times as large cannot come from that.)
+# blind; an error that is so many times as large cannot come from that.)
 #
 # - 1 point: quotes the errors, names the upper skip, with its place (full resolution, next to the output) as the reason.
 # - 1 point: the trained decoder has never seen zeros there (what it relies on is not what is needed); half a point for
