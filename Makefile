@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRAS := notebooks,app,dev,class,snippets
 
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY := $(BIN)/python
 STAMP := $(VENV)/.installed
 
@@ -21,12 +21,12 @@ SAME := env -u DENOISE_FULL CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint pairs unit widgets nbval browser notebooks assignments html app lab reproduce benchmark bands clean
+.PHONY: help install run test lint pairs unit widgets nbval browser portable hardships results colab colab-image notebooks assignments badges html app lab reproduce benchmark bands system disk report-failure clean
 
 help:  ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-11s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-14s %s\n' "$$name" "$$text"; done
 
-install: $(STAMP)  ## set up .venv with everything (PYTHON=python3.12 chooses another Python)
+install: $(STAMP)  ## set up .venv with everything (PYTHON=python3.12 chooses another Python; OLDEST=1 the oldest versions supported)
 
 # The stamp is written last: an installation that was interrupted is taken up again.
 $(STAMP): pyproject.toml
@@ -35,7 +35,7 @@ $(STAMP): pyproject.toml
 	@test -e "$(PY)" || { rm -f "$(BIN)"/python*; "$(PYTHON)" -m venv "$(VENV)"; }
 	@"$(PY)" -m pip --version >/dev/null 2>&1 || "$(PY)" -m ensurepip --upgrade
 	"$(PY)" -m pip install --quiet --disable-pip-version-check uv
-	"$(PY)" -m uv pip install --python "$(PY)" --compile-bytecode -e '.[$(EXTRAS)]'
+	"$(PY)" -m uv pip install --python "$(PY)" --compile-bytecode $(if $(OLDEST),--resolution lowest-direct) -e '.[$(EXTRAS)]'
 	@"$(PY)" -m compileall -qq -j 0 "$(VENV)/lib" || true  # uv compiled what it installed now; an interruption may have left more
 	@touch "$(STAMP)"
 
@@ -51,14 +51,41 @@ test: $(STAMP)  ## everything CI checks: lint, pairs, unit, widgets, nbval, brow
 	done; \
 	echo; echo "=== make test"; echo "$$summary" | tr '|' '\n'; exit $$status
 
-lint: $(STAMP)  ## ruff and mypy
-	@status=0; "$(PY)" -m ruff check . || status=1; "$(PY)" -m mypy || status=1; exit $$status
+lint: $(STAMP)  ## ruff, mypy, and the workflows' schema
+	@status=0; "$(PY)" -m ruff check . || status=1; "$(PY)" -m mypy || status=1; \
+	"$(PY)" -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml || status=1; exit $$status
 
 pairs: $(STAMP)  ## every notebook and problem set equals its source
 	@status=0; "$(PY)" -m tools.notebooks check || status=1; $(RUN) -m tools.assignments check || status=1; exit $$status
 
 unit: $(STAMP)  ## the tests of library, tools and project, with coverage
-	@$(RUN) -m pytest tests --ignore=tests/browser --cov --cov-report=term-missing:skip-covered
+	@$(RUN) -m pytest tests --ignore=tests/browser --ignore=tests/hardships --cov --cov-report=term-missing:skip-covered
+
+# Other systems, other versions: not the instructor's tools, whose fence is Linux's, and not the browser.
+portable: $(STAMP)  ## the tests of what students use, on any system
+	@$(RUN) -m pytest -q tests --ignore=tests/browser --ignore=tests/hardships --ignore-glob='tests/test_classroom_*'
+
+results: $(STAMP)  ## all of results/ again on a small budget, each number compared with its band (minutes)
+	@$(SAME) $(RUN) -m tools.small_results
+
+# The weekly workflow names the image's own Python; here a stand-in is made, with the image's versions.
+COLAB ?= build/colab/bin/python
+# Run and not looked up: a name may be there without its Python.
+FIND_313 := for one in python3.13 "$$HOME"/.pyenv/versions/3.13*/bin/python; do "$$one" -c '' 2>/dev/null && echo "$$one" && break; done
+build/colab/.installed: tools/colab_requirements.txt | $(STAMP)
+	@rm -rf build/colab
+	@found=$$($(FIND_313)); test -n "$$found" || { echo "error: Colab's Python is 3.13, and there is none here" >&2; exit 1; }; \
+	  "$$found" -m venv --without-pip build/colab
+	"$(PY)" -m uv pip install --python build/colab/bin/python --compile-bytecode -r tools/colab_requirements.txt
+	@touch "$@"
+
+colab: $(if $(filter file,$(origin COLAB)),build/colab/.installed)  ## the set-up cell, then nbval, in Colab's versions (COLAB=python3: in this Python)
+	@"$(COLAB)" -m tools.colab
+
+# Docker, and some 30 GB of disk.
+IMAGE := us-docker.pkg.dev/colab-images/public/runtime
+colab-image:  ## the same in Google's public image of Colab
+	docker run --rm --volume "$(CURDIR):/course" --workdir /course --entrypoint make "$(IMAGE)" colab COLAB=python3
 
 # Colab has ipywidgets 7: what it needs is put beside, not into, the environment, and found first.
 WIDGETS := build/widgets7
@@ -75,6 +102,9 @@ nbval: $(STAMP)  ## execute every notebook and compare what it prints with what 
 	@$(SAME) $(RUN) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg \
 	  --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 180 notebooks/*.ipynb
 
+hardships: $(STAMP)  ## notebooks without network, read-only, on a full disk, in 3 GB, twice, and killed (minutes; bubblewrap)
+	@$(SAME) $(RUN) -m pytest tests/hardships
+
 browser: $(STAMP)  ## notebooks, app and pages in a real browser (needs Chromium; leaves build/screenshots/)
 	@$(SAME) $(RUN) -m pytest tests/browser
 
@@ -83,6 +113,9 @@ notebooks: $(STAMP)  ## bring notebooks/*.ipynb up to date with their sources (F
 
 assignments: $(STAMP)  ## release the problem sets from notebooks/assignments/src
 	@$(RUN) -m tools.assignments make
+
+badges:  ## point badges, links and set-up cells at a fork: make badges REPO=org/name
+	@$(or $(wildcard $(PY)),$(PYTHON)) -m tools.badges "$(REPO)"
 
 html: $(STAMP)  ## notebooks as single-file pages whose sliders slide without kernel and network, into build/html/
 	@$(RUN) -m tools.pages
@@ -100,8 +133,24 @@ reproduce: $(STAMP)  ## measure the papers' table again into results/ (hours on 
 benchmark: $(STAMP)  ## measure speed, side by side with other libraries, into results/benchmark.json
 	@"$(PY)" -m denoise_lib benchmark
 
-bands: $(STAMP)  ## measure the bands of the notebooks' headline numbers again, over five seeds (minutes)
+bands: $(STAMP)  ## measure the bands of the notebooks' and the small budget's numbers again, over five seeds (an hour)
 	@$(SAME) $(RUN) -m tools.bands
+	@$(SAME) $(RUN) -m tools.small_results --measure 5
+
+# What the tests need beside Python, on Debian and Ubuntu; Ubuntu forbids ordinary users what the fence is made of.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APPARMOR := kernel.apparmor_restrict_unprivileged_userns
+system:  ## install Chromium and bubblewrap where they are missing (Debian, Ubuntu)
+	@command -v bwrap >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || \
+	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium bubblewrap >/dev/null; }
+	@if sysctl -n $(APPARMOR) >/dev/null 2>&1; then $(SUDO) sysctl -w $(APPARMOR)=0; fi
+
+disk:  ## make room on a GitHub runner for Colab's image
+	sudo rm -rf /usr/local/lib/android /usr/share/dotnet /opt/ghc /opt/hostedtoolcache/CodeQL /usr/local/share/boost
+	df -h /
+
+report-failure:  ## open an issue that names the failed run, or add to the one that is open (needs gh)
+	@tools/report_failure
 
 clean:  ## remove build/ and caches, not .venv
 	rm -rf build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints

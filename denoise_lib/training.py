@@ -17,19 +17,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from tqdm import tqdm
 
+from .checkpoint_folders import CheckpointFolder
 from .checkpoints import CheckpointError, History, TrainingState
 from .losses import LOSSES, AnnealedL0, Loss
 from .metrics import mse, psnr, ssim
-from .validation import check_choice, check_count, check_images, check_number, check_path, check_same_shape, stream_seed
+from .saliency import evaluating
+from .validation import (
+    check_choice,
+    check_count,
+    check_device,
+    check_flag,
+    check_function,
+    check_images,
+    check_model,
+    check_number,
+    check_output,
+    check_path,
+    check_real,
+    check_same_shape,
+    check_tensor,
+    kind,
+    stream_seed,
+)
 
 SCHEDULES = ("one-cycle", "cosine")
+MOST_EPOCHS = 10**6
 
 __all__ = ["CheckpointError", "History", "Scores", "TrainingDiverged", "TrainingInterrupted", "evaluate", "fit", "predict"]
 
@@ -75,7 +95,7 @@ def fit(
     seed: int = 0,
     device: torch.device | str | None = None,
     amp: bool | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | CheckpointFolder | None = None,
     validation: Dataset[Any] | Callable[[nn.Module], float] | None = None,
     progress: bool = True,
 ) -> History:
@@ -97,7 +117,8 @@ def fit(
         device: where to train; by default "cuda" where there is one, else "cpu".
         amp: mixed precision; None turns it on on CUDA alone: bfloat16 where the chip has it, else float16 with a scaled loss.
         checkpoint: file to which everything is saved after each epoch. Where it exists, training goes on from it, and
-            on a CPU ends with the same weights, bit for bit, as without the interruption.
+            on a CPU ends with the same weights, bit for bit, as without the interruption. In a `CheckpointFolder`, as
+            `checkpoint_folder()` returns it, each training has a file of its own: changed settings or data start anew.
         validation: pairs on which the loss is measured after each epoch, or a function model -> number.
         progress: print a line an epoch.
 
@@ -110,17 +131,20 @@ def fit(
         TrainingDiverged: the loss became NaN or infinite.
         CheckpointError: the checkpoint is damaged, or from a training with other settings.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module such as UNet(), but is a {type(model).__name__}.")
-    check_count(epochs, "epochs", example=10)
+    _device_of(model)
+    check_count(epochs, "epochs", high=MOST_EPOCHS, example=10)
     check_number(lr, "lr", 0, open_low=True, example=1e-3)
     check_count(batch_size, "batch_size", example=128)
     check_count(seed, "seed", 0, example=0)
+    check_flag(shuffle, "shuffle")
+    check_flag(progress, "progress")
     if amp is not None and not isinstance(amp, bool):
-        raise TypeError(f"amp must be True, False or None, but is {amp!r}.")
+        raise TypeError(f"amp must be True, False or None, but is {kind(amp)}.")
     loss_function = _loss_function(loss)
     size = _length(dataset, "dataset")
-    if validation is not None and not callable(validation):
+    if callable(validation) and not isinstance(validation, nn.Module):
+        check_function(validation, "validation", "model")
+    elif validation is not None:
         _length(validation, "validation")
     device = default_device(device)
     precision = Precision(device, amp)
@@ -143,11 +167,16 @@ def fit(
         "epochs": epochs if schedule is not None or isinstance(loss_function, AnnealedL0) else None,
     }  # fmt: skip
     state = TrainingState(model, optimizer, scheduler, precision.scaler, history, settings)
-    path = Path(check_path(checkpoint, "checkpoint")) if checkpoint is not None else None
+    if isinstance(checkpoint, CheckpointFolder):
+        path = checkpoint.file(model, dataset, {**settings, "epochs": epochs}, [loss, schedule])
+    else:
+        path = Path(check_path(checkpoint, "checkpoint")) if checkpoint is not None else None
     if path is not None and path.exists():
         state.load(path, device)
-        if progress:
+        if progress and history.epochs < epochs:
             print(f"going on after epoch {history.epochs} from {path.name}", flush=True)
+        elif progress:
+            print(f"nothing to train: {path} holds all {history.epochs} epochs; delete this file to train anew", flush=True)
 
     was_training = model.training
     try:
@@ -177,16 +206,11 @@ def predict(model: nn.Module, noisy: Tensor, *, batch_size: int = 500) -> Tensor
 
     The outputs may leave [0, 1]; write `.clamp(0, 1)` to look at them. They come back on the device of `noisy`.
     """
-    check_images(noisy, "noisy", value_range=None, min_dim=4)
+    check_images(noisy, "noisy", value_range=None, dims=4)
     check_count(batch_size, "batch_size", example=500)
     device = _device_of(model)
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            outputs = [model(part.to(device)).to(noisy.device) for part in noisy.split(batch_size)]
-    finally:
-        model.train(was_training)
+    with evaluating(model), torch.inference_mode():
+        outputs = [_output_for(part, model(part.to(device))).to(noisy.device) for part in noisy.split(batch_size)]
     return torch.cat(outputs).clone()
 
 
@@ -202,25 +226,21 @@ def evaluate(model: nn.Module, noisy: Tensor, clean: Tensor, *, batch_size: int 
         `Scores`. The time is that of the forward passes alone: after one warm-up pass, the device synchronised before each
         look at the clock.
     """
-    check_images(noisy, "noisy", value_range=None, min_dim=4)
-    check_images(clean, "clean", min_dim=4)
+    check_images(noisy, "noisy", value_range=None, dims=4)
+    check_images(clean, "clean", dims=4)
     check_same_shape(noisy, clean, "noisy", "clean")
     check_count(batch_size, "batch_size", example=500)
     device = _device_of(model)
     batches = [part.to(device) for part in noisy.split(batch_size)]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            model(batches[0])  # warm-up: allocations, choice of kernels
-            synchronize(device)
-            start = time.perf_counter()
-            outputs = [model(batch) for batch in batches]
-            synchronize(device)
-            seconds = time.perf_counter() - start
-    finally:
-        model.train(was_training)
+    with evaluating(model), torch.inference_mode():
+        _output_for(batches[0], model(batches[0]))  # warm-up: allocations, choice of kernels
+        synchronize(device)
+        start = time.perf_counter()
+        outputs = [model(batch) for batch in batches]
+        synchronize(device)
+        seconds = time.perf_counter() - start
     output = torch.cat(outputs).to(clean.device, torch.float32)
+    check_images(check_output(output, clean, "clean"), "the model's output", value_range=None)
     clipped = output.clamp(0, 1)
     return Scores(
         mse=mse(output, clean),
@@ -237,30 +257,31 @@ def default_device(device: torch.device | str | None = None) -> torch.device:
     """The device asked for, or CUDA where there is one, or the CPU; a clear error where the device asked for is missing."""
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise ValueError(f"device must be a name such as 'cpu' or 'cuda', but is {device!r}.") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device='cuda' was asked for, but torch sees no CUDA device; use device='cpu'.")
-    return chosen
+    return check_device(device)
 
 
 def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done all that was launched: without this, a clock measures the launch and not the work."""
+    if not isinstance(device, torch.device):
+        raise TypeError(f"device must be a torch.device, but is {kind(device)}; for example torch.device('cpu').")
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def half_precision(device: torch.device) -> torch.dtype:
+    """The 16-bit dtype in which a device computes natively: float16 on GPUs older than Ampere, such as Colab's T4."""
+    # `is_bf16_supported()` alone also counts emulation, which a T4 has and which is slow.
+    native = device.type == "cpu" or torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.bfloat16 if native else torch.float16
 
 
 class Precision:
     """Mixed precision for one training: which dtype the forward pass computes in, and how the loss is scaled."""
 
     def __init__(self, device: torch.device, amp: bool | None) -> None:
-        self.device = device
-        self.enabled = device.type == "cuda" if amp is None else bool(amp)
-        # `is_bf16_supported()` alone also counts emulation, which a T4 has and which is slow.
-        native_bf16 = device.type == "cpu" or torch.cuda.get_device_capability(device) >= (8, 0)
-        self.dtype = torch.bfloat16 if native_bf16 else torch.float16
+        self.device = device = check_device(device)
+        self.enabled = device.type == "cuda" if amp is None else check_flag(amp, "amp")
+        self.dtype = half_precision(device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.enabled and self.dtype == torch.float16)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -304,7 +325,7 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         with precision.autocast():
             output = model(noisy)
-        batch_loss = loss_function(output.float(), target)
+        batch_loss = _loss_of(loss_function, output, target)
         precision.scaler.scale(batch_loss).backward()
         precision.scaler.step(optimizer)
         precision.scaler.update()
@@ -324,10 +345,28 @@ def _train_epoch(
     history.seconds.append(time.perf_counter() - start)
 
 
+def _loss_of(loss_function: Loss, output: Tensor, target: Tensor) -> Tensor:
+    """The loss of one batch. Values are not looked at: that would stall a GPU on every step."""
+    value = loss_function(check_tensor(output, "the model's output").float(), target)
+    if not isinstance(value, Tensor) or value.dim():
+        raise TypeError(f"loss must return one number as a tensor without axes, but returned {kind(value)}; for example .mean().")
+    if not value.requires_grad:
+        raise ValueError("the loss has no gradient: model and loss must compute with tensors, without detach() or no_grad().")
+    return value
+
+
+def _output_for(part: Tensor, output: Tensor) -> Tensor:
+    """What a model returned for some images, if it is one output for each."""
+    if not isinstance(output, Tensor) or not output.dim() or len(output) != len(part):
+        raise TypeError(f"model must return one output for each of {len(part)} images, but returned {kind(output)}.")
+    return output
+
+
 def _measure(function: Callable[[nn.Module], float], model: nn.Module) -> float:
     model.eval()
     with torch.no_grad():
-        return float(function(model))
+        value = function(model)
+    return check_real(value.item() if isinstance(value, Tensor) and value.numel() == 1 else value, "what validation returns")
 
 
 def _validation_loss(
@@ -346,14 +385,29 @@ def _batches(
     """Batches on the device: straight from a tensor where the data set can, else through a `DataLoader`."""
     if hasattr(dataset, "batches"):
         return dataset.batches(size, device, generator=generator, shuffle=shuffle)  # type: ignore[no-any-return]
-    loader = DataLoader(dataset, batch_size=size, shuffle=shuffle and generator is not None, generator=generator)
+    mixed = shuffle and generator is not None
+    # Without a generator of its own, a loader takes a number from torch's global one.
+    loader = DataLoader(dataset, size, mixed, generator=generator or torch.Generator(), collate_fn=_collate)
     return ((noisy.to(device), target.to(device)) for noisy, target in loader)
+
+
+def _collate(pairs: list[Any]) -> list[Tensor]:
+    """A batch of pairs, as torch makes it."""
+    try:
+        first, second = default_collate(pairs)
+        return [check_tensor(first, "inputs"), check_tensor(second, "targets")]
+    except (TypeError, ValueError, RuntimeError, KeyError):
+        raise TypeError(
+            f"a data set must serve pairs (input, target) of tensors, all of one shape, but served {kind(pairs[0])}; "
+            "for example torch.utils.data.TensorDataset(noisy, clean)."
+        ) from None
 
 
 def _loss_function(loss: str | Loss) -> Loss:
     if isinstance(loss, type):
         raise TypeError(f"loss must be a function (output, target), but is a class; write {loss.__name__}().")
     if callable(loss):
+        check_function(loss, "loss", "output", "target")
         return loss
     chosen = LOSSES[check_choice(loss, "loss", tuple(LOSSES))]
     return chosen() if isinstance(chosen, type) else chosen
@@ -368,7 +422,10 @@ def _scheduler(
     if schedule is None:
         return None
     if callable(schedule):
-        return schedule(optimizer, steps)
+        scheduler = check_function(schedule, "schedule", "optimizer", "steps")(optimizer, steps)
+        if not isinstance(scheduler, LRScheduler):
+            raise TypeError(f"schedule must return a torch scheduler such as StepLR(optimizer, 100), but returned {kind(scheduler)}.")
+        return scheduler
     if check_choice(schedule, "schedule", SCHEDULES) == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
     # One step more than is taken: the last scheduler.step() looks one ahead.
@@ -376,7 +433,8 @@ def _scheduler(
 
 
 def _length(dataset: Any, name: str) -> int:
-    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")) or isinstance(dataset, Tensor):
+    no_pairs = isinstance(dataset, (Tensor, np.ndarray, str, bytes, dict))
+    if no_pairs or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
         raise TypeError(
             f"{name} must be a torch Dataset of pairs with a length, but is a {type(dataset).__name__}; "
             "for example NoisyImages(mnist(), Blend(0.25))."
@@ -387,9 +445,9 @@ def _length(dataset: Any, name: str) -> int:
 
 
 def _device_of(model: nn.Module) -> torch.device:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module such as UNet(), but is a {type(model).__name__}.")
-    first = next(model.parameters(), None)
+    first = next(check_model(model).parameters(), None)
+    if first is not None and first.device.type == "meta":
+        raise ValueError("model is on the device 'meta', which holds no weights; build it on the CPU.")
     return first.device if first is not None else torch.device("cpu")
 
 

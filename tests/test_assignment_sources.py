@@ -25,6 +25,7 @@ from denoise_lib.noise2noise_assignment import NOISE2NOISE_ASSIGNMENT
 from denoise_lib.noise_assignment import NOISE_ASSIGNMENT
 from denoise_lib.photo_experiments import PARAMETER_LIMIT
 from denoise_lib.saliency_assignment import SALIENCY_ASSIGNMENT
+from tools.badges import repository_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "assignments" / "src"
 SETS: dict[str, tuple[Exercise, ...]] = {
@@ -35,7 +36,7 @@ SETS: dict[str, tuple[Exercise, ...]] = {
 }
 CAPSTONE = "capstone_beat_tnet"
 EXERCISES = [(name, exercise) for name, bank in SETS.items() for exercise in bank]
-BADGE = "https://colab.research.google.com/github/denoising-course/denoising-course/blob/main/notebooks/assignments/release"
+BADGE = f"https://colab.research.google.com/github/{repository_of(FOLDER.parents[2])}/blob/main/notebooks/assignments/release"
 REGION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION$", re.DOTALL | re.MULTILINE)
 CLASS_LINE = re.compile(r"^(\w+) = (\S+)  # class: (\w+)$", re.MULTILINE)
 SEEDS = range(501)

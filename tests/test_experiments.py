@@ -348,6 +348,7 @@ def test_setup_report(tiny: dict[str, Tensor]) -> None:
     before = torch.random.get_rng_state()
     report = experiments.setup_report("cpu")
     assert "\n" not in report and f"torch {torch.__version__}" in report and "device cpu" in report and "minutes" in report
+    assert "No GPU is used" in report and "T4 GPU" in report and "No network is needed" in report
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -438,7 +439,7 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         patched.setattr(os, "replace", fail)
         with pytest.raises(OSError, match="No space left"):
             write_json(path, {"version": 2})
-    assert read_results(path) == {"version": 1}
+    assert read_results(path) == {"version": 1} and os.listdir(path.parent) == ["table.json"]
     with pytest.raises(TypeError):
         write_json(path, {"version": copy})  # no JSON
     assert read_results(path) == {"version": 1}

@@ -1,11 +1,8 @@
 """The project as a whole: its settings agree with one another, and what is stored is fit to be published."""
 
-import ast
-import importlib.util
 import json
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -21,12 +18,6 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RELEASED = sorted((ROOT / "notebooks" / "assignments" / "release").glob("*/*.ipynb"))
 MAX_NOTEBOOK_BYTES, MAX_FILE_BYTES, MIN_ALT = 1_000_000, 5_000_000, 15
 
-# What Colab's image holds; None where the version there is not of concern.
-COLAB = {
-    "torch": "2.11.0", "torchvision": "0.26.0", "numpy": "2.1.3", "matplotlib": "3.10.0", "ipywidgets": "7.7.1",
-    "pillow": "11.3.0", "scipy": "1.16.3", "scikit-image": "0.25.2", "tqdm": "4.67.3",
-    "scikit-learn": None, "mlxtend": None, "safetensors": None, "joblib": None,
-}  # fmt: skip
 COLAB_LINK = re.compile(r"https://colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/blob/([\w.-]+)/([^\s)\"'<>]+)")
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -57,15 +48,6 @@ def project_files():
 # --- the three ways to install agree ---
 
 
-@pytest.mark.parametrize("text", PROJECT["dependencies"])
-def test_each_dependency_is_met_by_colab(text):
-    requirement = Requirement(text)
-    assert requirement.name in COLAB, f"Colab's image has no {requirement.name}, and the set-up cell installs with --no-deps"
-    assert {specifier.operator for specifier in requirement.specifier} == {">="}, f"{text}: lower bounds only"
-    there = COLAB[requirement.name]
-    assert there is None or requirement.specifier.contains(there), f"Colab has {requirement.name} {there}, older than {text}"
-
-
 def test_conda_environment_is_the_makefiles():
     dependencies = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     (by_pip,) = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
@@ -80,25 +62,6 @@ def test_conda_environment_is_the_makefiles():
 def test_make_refuses_a_python_older_than_the_project_asks_for():
     oldest = re.fullmatch(r">=(\d+)\.(\d+)", PROJECT["requires-python"])
     assert f"sys.version_info < ({oldest.group(1)}, {oldest.group(2)})" in (ROOT / "Makefile").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("in_colab", [True, False])
-def test_set_up_cell_installs_this_library_alone_and_only_in_colab(monkeypatch, in_colab):
-    (cell,) = {code_cells(path)[0].source for path in NOTEBOOKS}
-    (branch,) = [node for node in ast.parse(cell).body if isinstance(node, ast.If) and "google.colab" in ast.unparse(node.test)]
-    commands = []
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    if in_colab:
-        monkeypatch.setitem(sys.modules, "google.colab", object())
-    until_installed = [node for node in ast.parse(cell).body if node.lineno <= branch.lineno]
-    exec(compile(ast.Module(until_installed, []), "set-up cell", "exec"), {})
-    assert len(commands) == in_colab
-    for command in commands:
-        install = command[command.index("install") + 1 :]
-        assert "--no-deps" in install
-        (address,) = [word for word in install if not word.startswith("-")]
-        assert re.fullmatch(rf"(denoise-lib @ )?git\+{re.escape(REPOSITORY)}(\.git)?(@[\w./-]+)?", address)
 
 
 # --- notebooks ---

@@ -264,6 +264,41 @@ def test_mixed_precision_trains_on_a_cpu(pairs: NoisyImages) -> None:
     assert not same_weights(model, exact)  # or amp did nothing
 
 
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)])
+def test_a_t4_computes_in_float16(capability: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)  # what a T4 says, counting emulation
+    assert training.half_precision(torch.device("cuda")) == dtype
+
+
+def test_float16_trains_with_a_scaled_loss_and_resumes_exactly(
+    pairs: NoisyImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "half_precision", lambda device: torch.float16)  # as on a T4
+    assert training.Precision(torch.device("cpu"), True).scaler.is_enabled()
+    exact, straight, halves = network(), network(), network()
+    options = {"amp": True, "lr": 3e-3, "schedule": "one-cycle", "epochs": 4}
+    history = quick(straight, pairs, **options)
+    assert history.loss[-1] < history.loss[0]
+    quick(exact, pairs, **options | {"amp": False})
+    assert not same_weights(straight, exact)
+
+    def stop_after_two(model: nn.Module) -> float:
+        stop_after_two.calls += 1
+        if stop_after_two.calls == 3:
+            raise KeyboardInterrupt
+        return 0.0
+
+    stop_after_two.calls = 0
+    with pytest.raises(TrainingInterrupted):
+        quick(halves, pairs, checkpoint=tmp_path / "run.pt", validation=stop_after_two, **options)
+    scale = torch.load(tmp_path / "run.pt", weights_only=True)["scaler"]
+    assert scale["scale"] > 1 and scale["_growth_tracker"] > 0
+    halves = network()
+    quick(halves, pairs, checkpoint=tmp_path / "run.pt", validation=lambda model: 0.0, **options)
+    assert same_weights(straight, halves)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 @pytest.mark.parametrize("amp", [None, False])
 def test_training_and_resume_on_a_gpu(amp: bool | None, digits: Tensor, tmp_path: Path) -> None:

@@ -42,8 +42,14 @@ import subprocess
 import sys
 
 REPOSITORY = "https://github.com/denoising-course/denoising-course"
-if "google.colab" in sys.modules and importlib.util.find_spec("denoise_lib") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", f"git+{REPOSITORY}"], check=True)
+if importlib.util.find_spec("denoise_lib") is None:
+    archive = f"{REPOSITORY}/archive/main.zip"
+    if "google.colab" not in sys.modules:
+        sys.exit(f"The course's library is not installed here: run `make install` in its folder, or pip install {archive}")
+    # Colab has all that the library needs: nothing else is fetched, and torch, numpy and ipywidgets stay as they are.
+    options = ["-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    if subprocess.run([sys.executable, "-m", "pip", "install", *options, archive]).returncode:
+        sys.exit("The library could not be fetched (pip says why above): check the network, then run this cell again.")
 
 import torch
 
@@ -62,6 +68,7 @@ from IPython.display import Markdown, display
 from PIL import Image, ImageDraw, ImageFont
 
 from denoise_lib import Autoencoder, UNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
+from denoise_lib.checkpoint_folders import checkpoint_folder
 from denoise_lib.checks import check
 from denoise_lib.data import NoisyImages, as_float_images, mnist
 from denoise_lib.explorers import denoise_explorer, denoise_filmstrip
@@ -153,8 +160,13 @@ print("numbers in the input:", x.numel(), "   in c:", c.numel())
 #
 # On a GPU (or with the environment variable `DENOISE_FULL=1`) this trains as the paper did: 60,000 digits, ten
 # epochs. Without one it takes three epochs over the 4,000 digits at hand, which is enough to see what happens;
-# the *shipped* networks of the next sections were trained in full. **Predict**: which network will have the lower
-# loss after the first epoch?
+# the *shipped* networks of the next sections were trained in full.
+#
+# The long training keeps a checkpoint after each epoch: if the connection is lost, run the notebook again, and it
+# goes on after the last whole epoch. In Colab, mount your Google Drive before you start (the folder on the left,
+# then *Mount Drive*), and again before you go on; else the checkpoints are lost with the machine.
+#
+# **Predict**: which network will have the lower loss after the first epoch?
 
 # %%
 if FULL:
@@ -164,6 +176,8 @@ else:
     settings = {"epochs": 3, "batch_size": 32, "lr": 2e-3, "schedule": "one-cycle"}
 train_data = NoisyImages(train_clean, Blend(LEVELS["moderate"]), seed=SEED)
 validation = NoisyImages(mnist("test", "small"), Blend(LEVELS["moderate"]), seed=SEED + 1)
+
+settings["checkpoint"] = checkpoint_folder() if FULL else None
 
 histories, trained = {}, {}
 for name, network in (("U-Net", UNet), ("autoencoder", Autoencoder)):
@@ -225,7 +239,7 @@ for level, mu in LEVELS.items():
 # own minimum and maximum**. Compare three noise levels drawn in that way (above) and on the fixed range (below).
 # The unclipped input reaches far below 0 and above 1; the stretch makes room for that.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 unclipped = [noisy_copy(test_clean[:16], mu, SEED, clip=False) for mu in LEVELS.values()]
 sheets = [batch.view(4, 4, 28, 28).transpose(1, 2).reshape(112, 112).numpy() for batch in unclipped]
 stretched = paper_show(sheets, [f"stretched: mu {mu:.2f}" for mu in LEVELS.values()])

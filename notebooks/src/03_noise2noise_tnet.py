@@ -43,8 +43,14 @@ import subprocess
 import sys
 
 REPOSITORY = "https://github.com/denoising-course/denoising-course"
-if "google.colab" in sys.modules and importlib.util.find_spec("denoise_lib") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", f"git+{REPOSITORY}"], check=True)
+if importlib.util.find_spec("denoise_lib") is None:
+    archive = f"{REPOSITORY}/archive/main.zip"
+    if "google.colab" not in sys.modules:
+        sys.exit(f"The course's library is not installed here: run `make install` in its folder, or pip install {archive}")
+    # Colab has all that the library needs: nothing else is fetched, and torch, numpy and ipywidgets stay as they are.
+    options = ["-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    if subprocess.run([sys.executable, "-m", "pip", "install", *options, archive]).returncode:
+        sys.exit("The library could not be fetched (pip says why above): check the network, then run this cell again.")
 
 import torch
 
@@ -62,6 +68,7 @@ from IPython.display import Markdown
 from scipy import stats
 
 from denoise_lib import PointSample, TNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
+from denoise_lib.checkpoint_folders import checkpoint_folder
 from denoise_lib.checks import check
 from denoise_lib.data import NoisyPairs, photos
 from denoise_lib.explorers import (
@@ -302,8 +309,13 @@ for name, part in {"from z": from_z, "from the skip": from_skip}.items():
 #
 # The same network, the same photos, the same order. One training sees clean targets, the other only a second
 # noisy copy. Without a GPU this takes some thousand pairs cut from five photos; with one (or with
-# `DENOISE_FULL=1`), 50,000 pairs of Imagenette, which is downloaded. **Predict** both curves: where will the
-# *loss* end, and where the PSNR?
+# `DENOISE_FULL=1`), 50,000 pairs of Imagenette, which is downloaded.
+#
+# The long training keeps a checkpoint after each epoch: if the connection is lost, run the notebook again, and it
+# goes on after the last whole epoch. In Colab, mount your Google Drive before you start (the folder on the left,
+# then *Mount Drive*), and again before you go on; else the checkpoints are lost with the machine.
+#
+# **Predict** both curves: where will the *loss* end, and where the PSNR?
 
 # %%
 if FULL:
@@ -315,6 +327,7 @@ else:
 pairs = photo_pairs("train", source, count=count, cell=cell, seed=SEED)
 test = photo_pairs("test", count=200)
 noisy, clean = test.first.float() / 255, test.clean.float() / 255
+settings["checkpoint"] = checkpoint_folder() if FULL else None
 
 histories, trained = {}, {}
 for name, target in {"noisy targets": pairs.second, "clean targets": pairs.clean}.items():

@@ -46,8 +46,14 @@ import subprocess
 import sys
 
 REPOSITORY = "https://github.com/denoising-course/denoising-course"
-if "google.colab" in sys.modules and importlib.util.find_spec("denoise_lib") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", f"git+{REPOSITORY}"], check=True)
+if importlib.util.find_spec("denoise_lib") is None:
+    archive = f"{REPOSITORY}/archive/main.zip"
+    if "google.colab" not in sys.modules:
+        sys.exit(f"The course's library is not installed here: run `make install` in its folder, or pip install {archive}")
+    # Colab has all that the library needs: nothing else is fetched, and torch, numpy and ipywidgets stay as they are.
+    options = ["-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    if subprocess.run([sys.executable, "-m", "pip", "install", *options, archive]).returncode:
+        sys.exit("The library could not be fetched (pip says why above): check the network, then run this cell again.")
 
 import torch
 

@@ -1,0 +1,39 @@
+"""The runs behind the fence, two at a time; without bubblewrap there is none to run behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from denoise_lib.classroom.fence import strong_fence_works
+
+from .helpers import Outcome
+from .runs import RUNS
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not strong_fence_works() and not os.environ.get("DENOISE_NEED_FENCE"):
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="bubblewrap is missing or not allowed here"))
+
+
+@pytest.fixture(scope="session")
+def outcomes(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], list[Outcome]]]:
+    """`outcomes("full disk", "01_noise_injection")`: what came of a run. All that the chosen tests need are started at once."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        started: dict[tuple[str, str], Future[list[Outcome]]] = {}
+
+        def start(run: str, name: str) -> Future[list[Outcome]]:
+            if (run, name) not in started:
+                started[run, name] = pool.submit(RUNS[run], name)
+            return started[run, name]
+
+        for item in request.session.items:
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            if "run" in parameters:
+                start(parameters["run"], parameters["name"])
+        yield lambda run, name: start(run, name).result()
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,80 @@
+"""What runs behind the fence: execute notebooks one after the other in a folder, and report what came of each.
+
+`python inside.py FOLDER` reads the notebooks from its input and writes the reports to its output: a pipe needs
+no disk.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+
+from tools.execution import execute
+
+PAUSE = 0.05  # seconds between two looks at the kernel's memory
+
+
+class Memory:
+    """The largest resident memory of this process's children together, in bytes."""
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self._over = threading.Event()
+
+    def look(self) -> None:
+        processes = psutil.Process().children(recursive=True)
+        together = 0
+        for process in processes:
+            with suppress(psutil.Error, OSError):
+                together += process.memory_info().rss
+                self.peak = max(self.peak, high_water_mark(process.pid))  # what came and went between two looks
+        self.peak = max(self.peak, together)
+
+    def watch(self) -> None:
+        while not self._over.wait(PAUSE):
+            self.look()
+
+    def stop(self) -> None:
+        self._over.set()
+
+
+def high_water_mark(pid: int) -> int:
+    """The most that a process has held in memory since it began, as Linux counts it, in bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+@contextmanager
+def watched() -> Iterator[Memory]:
+    memory = Memory()
+    thread = threading.Thread(target=memory.watch)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        memory.stop()
+        thread.join()
+
+
+def report(notebook: Any, folder: Path) -> dict[str, Any]:
+    """Execute one notebook in a kernel of its own."""
+    cells = nbformat.from_dict(notebook)
+    with watched() as memory:
+        problem = execute(cells, folder)
+    return {"problem": problem, "notebook": cells, "peak": memory.peak, "left": left_in(folder)}
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    json.dump([report(notebook, Path(sys.argv[1])) for notebook in json.load(sys.stdin)], sys.stdout)
