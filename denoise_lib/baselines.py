@@ -18,7 +18,7 @@ from skimage.restoration import denoise_nl_means, denoise_wavelet
 from torch import Tensor
 
 from .metrics import mse, psnr
-from .validation import check_choice, check_images, check_same_shape
+from .validation import check_choice, check_count, check_images, check_same_shape
 
 Denoiser = Callable[[Tensor], Tensor]
 Filter = Callable[[np.ndarray, float], np.ndarray]
@@ -63,8 +63,8 @@ def fit_baseline(name: str, noisy: Tensor, clean: Tensor) -> tuple[Denoiser, dic
         (denoiser, the parameters chosen): the denoiser maps (N, 1, H, W) to the same shape.
     """
     check_choice(name, "name", BASELINES)
-    check_images(noisy, "noisy", value_range=None, min_dim=4)
-    check_images(clean, "clean", min_dim=4)
+    check_images(noisy, "noisy", value_range=None, channels=1)
+    check_images(clean, "clean", channels=1)
     check_same_shape(noisy, clean, "noisy", "clean")
     if name == "do nothing":
         return torch.clone, {}
@@ -78,6 +78,9 @@ def fit_baseline(name: str, noisy: Tensor, clean: Tensor) -> tuple[Denoiser, dic
 
 def best_affine(noisy: Tensor, clean: Tensor) -> tuple[float, float]:
     """(a, b) with the least mean squared error of a * noisy + b: a = cov(noisy, clean) / var(noisy), b from the means."""
+    check_images(noisy, "noisy", value_range=None)
+    check_images(clean, "clean", value_range=None)
+    check_same_shape(noisy, clean, "noisy", "clean")
     x, y = noisy.double().flatten(), clean.double().flatten()
     variance = x.var(correction=0)
     slope = float(((x - x.mean()) * (y - y.mean())).mean() / variance) if variance > 0 else 0.0
@@ -87,8 +90,12 @@ def best_affine(noisy: Tensor, clean: Tensor) -> tuple[float, float]:
 def best_pixel_rule(noisy: Tensor, clean: Tensor, bins: int = 256) -> Denoiser:
     """The conditional mean E[clean | noisy value], as a table: no rule that looks at one pixel alone can do better."""
 
+    check_images(clean, "clean", value_range=None)
+    check_same_shape(noisy, clean, "noisy", "clean")
+    check_count(bins, "bins", 2, 2**16, example=256)
+
     def bin_of(y: Tensor) -> Tensor:
-        return (y.clamp(0, 1) * (bins - 1)).round().long()
+        return (check_images(y, "noisy", value_range=None).clamp(0, 1) * (bins - 1)).round().long()
 
     index = bin_of(noisy).flatten()
     count = torch.bincount(index, minlength=bins)
@@ -102,7 +109,7 @@ def _tune_filter(name: str, noisy: Tensor, clean: Tensor) -> tuple[Denoiser, dic
     function, strengths = FILTERS[name]
 
     def filtered(y: Tensor, strength: float) -> Tensor:
-        stack = y.squeeze(1).numpy().astype(np.float64)
+        stack = check_images(y, "noisy", value_range=None, channels=1).detach().squeeze(1).double().numpy()
         return torch.from_numpy(function(stack, strength)).float().unsqueeze(1)
 
     best: tuple[float, float, float, float] | None = None
@@ -192,7 +199,7 @@ def tune_colour_filter(name: str, noisy: Tensor, clean: Tensor) -> tuple[Denoise
     function, strengths = COLOUR_FILTERS[name]
 
     def filtered(y: Tensor, strength: float) -> Tensor:
-        stack = y.permute(0, 2, 3, 1).double().numpy()
+        stack = check_images(y, "noisy", value_range=None, channels=3).detach().permute(0, 2, 3, 1).double().numpy()
         return torch.from_numpy(np.ascontiguousarray(function(stack, strength))).permute(0, 3, 1, 2).float()
 
     best = max(strengths, key=lambda strength: psnr(filtered(noisy, strength).clamp(0, 1), clean))

@@ -20,19 +20,22 @@ from torch import Tensor
 from .figures import panel, png, residual, tile
 from .noise import MODERATE
 from .renders import example_digits, models_for, noisy_copy, render_denoised
-from .results import machine, read_results, table, write_json
+from .results import machine, read_results, results_file, table, write_json
 from .saliency import output_sum, smoothgrad
 from .training import predict
-from .validation import check_choice, check_count
+from .validation import check_choice, check_count, check_function, check_keys, check_list, check_number, kind, reading
 from .weights import load_pretrained
 
 IMAGES, SAMPLES, NOISE_LEVEL = 16, 50, 0.15
+MOST_REPEATS = 10_000
 Row = dict[str, Any]
 
 
 def take_turns(contestants: dict[str, Callable[[], object]], repeats: int = 9) -> dict[str, float]:
     """Median seconds of each contestant; they alternate, so that a slow moment of the machine hits all alike."""
-    check_count(repeats, "repeats", example=9)
+    check_count(repeats, "repeats", high=MOST_REPEATS, example=9)
+    for name, work in check_keys(contestants, "contestants", ()).items():
+        check_function(work, f"the contestant {kind(name)}")
     if not contestants:
         raise ValueError("take_turns needs at least one contestant, for example {'ours': function}.")
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
@@ -52,6 +55,7 @@ def benchmark_saliency(repeats: int = 9) -> list[Row]:
 
     Where captum is not installed, ours stands alone.
     """
+    check_count(repeats, "repeats", high=MOST_REPEATS, example=9)
     model = load_pretrained("tnet")
     x = torch.rand(IMAGES, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     x[:, 0, 0, 0], x[:, 0, 0, 1] = 0.0, 1.0  # so that captum's one absolute sigma is the same fraction of each range
@@ -86,6 +90,7 @@ def benchmark_saliency(repeats: int = 9) -> list[Row]:
 
 def benchmark_slider(repeats: int = 31) -> list[Row]:
     """From a new mu to PNG bytes: 24 digits through the U-Net, in all and by stage."""
+    check_count(repeats, "repeats", high=MOST_REPEATS, example=31)
     digits, models = example_digits(24), {"U-Net": models_for(MODERATE)["U-Net"]}
     noisy = noisy_copy(digits, MODERATE)
     output = predict(models["U-Net"], noisy).clamp(0, 1)
@@ -122,13 +127,11 @@ def benchmark(
         What was written: {"parts": {name: {"rows", "machine"}}}.
     """
     known = PARTS if known is None else known
-    for name in parts:
-        check_choice(name, "part", tuple(known))
-    path = Path(output)
-    if path.suffix != ".json":
-        raise ValueError(
-            f"output must be a file name that ends in .json, but is {str(output)!r}; for example results/mine.json."
-        )
+    if not isinstance(known, Mapping):
+        raise TypeError(f"known must hold functions by their names, but is {kind(known)}; for example PARTS.")
+    for name in check_list(parts, "parts", [*PARTS]):
+        check_function(known[check_choice(name, "part", tuple(known))], f"the part {name}")
+    path = results_file(output)
     content: dict[str, Any] = read_results(path) if path.exists() else {}
     content.setdefault("about", "Median seconds; contestants take turns in one process.")
     content.setdefault("command", "python -m denoise_lib benchmark")
@@ -139,6 +142,7 @@ def benchmark(
     return content
 
 
+@reading("content", "read_results('benchmark')")
 def benchmark_table(content: dict[str, Any]) -> str:
     """All parts of a results file as a Markdown table."""
     rows = [
@@ -151,5 +155,9 @@ def benchmark_table(content: dict[str, Any]) -> str:
 
 def rows_of(seconds: dict[str, float]) -> list[Row]:
     """Each contestant's seconds, and how many times the first one's these are."""
+    for value in check_keys(seconds, "seconds", ()).values():
+        check_number(value, "seconds", 0, open_low=True, example=0.1)
+    if not seconds:
+        raise ValueError("seconds must hold at least one contestant, for example {'ours': 0.1}.")
     first = next(iter(seconds.values()))
     return [{"name": name, "seconds": value, "times_the_first": value / first} for name, value in seconds.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from contextlib import suppress
@@ -79,26 +80,41 @@ class TrainingState:
                 scratch.unlink(missing_ok=True)
 
     def load(self, path: Path, device: torch.device) -> None:
-        """Take everything from a file; raise `CheckpointError` where it is damaged or from another training."""
+        """Take all from a file; where it is damaged or from another training, raise `CheckpointError`, and take nothing."""
         advice = "delete it to start again, or choose another checkpoint."
         try:
-            # weights_only: tensors and plain containers; a checkpoint cannot run code.
-            content = torch.load(path, map_location=device, weights_only=True)
-            settings, history = dict(content["settings"]), History(**content["history"])
+            with warnings.catch_warnings(action="ignore"):  # torch's doubts about a file that is refused below
+                # weights_only: tensors and plain containers; a checkpoint cannot run code.
+                content = torch.load(path, map_location=device, weights_only=True)
+                settings, history = dict(content["settings"]), _checked_history(**content["history"])
+            different = [name for name, value in self.settings.items() if bool(settings.get(name, value) != value)]
         except Exception as error:
             kind = type(error).__name__
             raise CheckpointError(f"{path} is no checkpoint of fit, or is damaged ({kind}): {advice}") from error
-        different = [name for name, value in self.settings.items() if settings.get(name, value) != value]
         if different:
-            told = "; ".join(f"{name} was {settings[name]!r} and is now {self.settings[name]!r}" for name in different)
+            told = "; ".join(f"{name} was {settings[name]!r:.200} and is now {self.settings[name]!r}" for name in different)
             raise CheckpointError(f"{path} belongs to another training ({told}): {advice}")
+        parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
+        if self.scheduler is not None:
+            parts["scheduler"] = self.scheduler
+        before = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
         try:
-            self.model.load_state_dict(content["model"])
-            self.optimizer.load_state_dict(content["optimizer"])
-            if self.scheduler is not None:
-                self.scheduler.load_state_dict(content["scheduler"])
-            self.scaler.load_state_dict(content["scaler"])
-        except (RuntimeError, KeyError, ValueError) as error:
+            if self.scheduler is not None:  # it would take any attribute from a file, even in the place of a method
+                known = before["scheduler"].keys()
+                content["scheduler"] = {key: value for key, value in content["scheduler"].items() if key in known}
+            for name, part in parts.items():
+                part.load_state_dict(content[name])
+        except Exception as error:
+            for name, part in parts.items():
+                part.load_state_dict(before[name])
             raise CheckpointError(f"{path} does not fit this network: {advice}") from error
         for name, values in asdict(history).items():
             setattr(self.history, name, values)
+
+
+def _checked_history(**lists: list[float]) -> History:
+    history = History(**lists)
+    lengths = {len(history.loss), len(history.lr), len(history.seconds)}
+    if len(lengths) != 1 or not all(isinstance(number, int | float) for values in lists.values() for number in values):
+        raise ValueError("the lists of a history hold one number an epoch")
+    return history

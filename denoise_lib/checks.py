@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, ValuesView
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from .noise_exercises import NOISE_EXERCISES
 from .results import table, write_json
 from .saliency_assignment import SALIENCY_ASSIGNMENT
 from .saliency_exercises import SALIENCY_EXERCISES
-from .validation import check_choice, check_count
+from .validation import check_choice, check_count, check_instance, check_path, kind
 
 NOTEBOOKS = (*NOISE_EXERCISES, *NETWORK_EXERCISES, *NOISE2NOISE_EXERCISES, *SALIENCY_EXERCISES)
 PROBLEM_SETS = (*NOISE_ASSIGNMENT, *NETWORK_ASSIGNMENT, *NOISE2NOISE_ASSIGNMENT, *SALIENCY_ASSIGNMENT)
@@ -41,8 +41,8 @@ class Checker:
     """The check of one exercise."""
 
     def __init__(self, exercise: Exercise, answers: Answers) -> None:
-        self.exercise = exercise
-        self._answers = answers
+        self.exercise = check_instance(exercise, "exercise", Exercise, "check.blend.exercise")
+        self._answers = check_instance(answers, "answers", Answers, "Answers()")
 
     def __call__(self, function: Callable[..., Any], seed: int | None = None) -> None:
         """Print what the function does; seed: of the arguments, new ones each time by default."""
@@ -80,7 +80,7 @@ class Answers:
     """What a student tried, in a JSON file; where no file can be written, in memory alone."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+        self._path = Path(check_path(path)) if path is not None else None
         self._unwritten: dict[str, dict[str, Any]] = {}
 
     @property
@@ -102,6 +102,8 @@ class Answers:
 
     def of(self, name: str) -> dict[str, Any]:
         """One exercise's entry; what has another type than it should counts as missing."""
+        if not isinstance(name, str):
+            raise TypeError(f"name must be that of an exercise, such as 'blend', but is {kind(name)}.")
         empty = {"status": NOT_ATTEMPTED, "mistake": None, "attempts": 0, "hints": 0, "solution_seen": False}
         entry = self.entries.get(name)
         known = entry if isinstance(entry, dict) else {}
@@ -112,6 +114,7 @@ class Answers:
 
     def record(self, outcome: Outcome) -> None:
         """Keep an attempt."""
+        check_instance(outcome, "outcome", Outcome, "judge(exercise, function)")
         attempts = self.of(outcome.exercise)["attempts"] + 1
         self.update(outcome.exercise, status=outcome.status, mistake=outcome.mistake, attempts=attempts)
 
@@ -128,9 +131,12 @@ class Answers:
 class Checks:
     """`check`: one attribute for each exercise, and the report."""
 
-    def __init__(self, exercises: Iterable[Exercise], answers: Answers | None = None) -> None:
-        self._answers = answers or Answers()
-        self._checkers = {exercise.name: Checker(exercise, self._answers) for exercise in exercises}
+    def __init__(self, exercises: Collection[Exercise], answers: Answers | None = None) -> None:
+        self._answers = Answers() if answers is None else answers
+        if not isinstance(exercises, (list, tuple, ValuesView)):
+            raise TypeError(f"exercises must be a list of them, but is {kind(exercises)}; for example EXERCISES.values().")
+        checkers = [Checker(exercise, self._answers) for exercise in exercises]
+        self._checkers = {checker.exercise.name: checker for checker in checkers}
 
     def __getattr__(self, name: str) -> Checker:
         checkers: dict[str, Checker] = self.__dict__.get("_checkers", {})
@@ -152,8 +158,11 @@ class Checks:
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the report as CSV."""
-        with Path(path).open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([COLUMNS, *self._rows()])
+        try:
+            with Path(check_path(path)).open("w", newline="", encoding="utf-8") as stream:
+                csv.writer(stream).writerows([COLUMNS, *self._rows()])
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written ({error.strerror}); name another file, such as 'mine.csv'.") from None
         print(f"written: {path}")
 
     def _rows(self) -> list[tuple[Any, ...]]:

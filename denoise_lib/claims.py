@@ -20,13 +20,17 @@ from torch.nn.functional import max_pool2d
 
 from .saliency import evaluating, output_sum, smoothgrad, squared_error
 from .validation import (
+    LARGEST,
     check_choice,
     check_count,
     check_images,
+    check_keys,
     check_list,
     check_model,
     check_number,
+    check_output,
     check_pair,
+    check_real,
     check_same_shape,
     check_tensor,
 )
@@ -43,17 +47,24 @@ Summary = dict[str, float]
 def summary(values: Tensor) -> Summary:
     """Mean, standard error and number of the values that are not NaN: (N,) -> {"mean", "error", "count"}."""
     check_tensor(values, "values")
+    if values.is_complex():
+        raise TypeError(f"values must be real numbers, but are {values.dtype}.")
     kept = values[~values.isnan()].double()
     if len(kept) < 2:
         raise ValueError(f"a standard error needs at least two values, but there are {len(kept)}; take more images.")
     if kept.isinf().any():
         raise ValueError("values must be finite or NaN, but one is infinite; look for a division by zero.")
+    if kept.abs().max() > LARGEST:
+        raise ValueError(f"values must be at most {LARGEST:g}, but one is {kept.abs().max():g}; look for a division by zero.")
     return {"mean": float(kept.mean()), "error": float(kept.std() / len(kept) ** 0.5), "count": len(kept)}
 
 
 def format_summary(value: Summary, digits: int = 3) -> str:
     """'0.115 ± 0.007': mean and standard error."""
-    return f"{value['mean']:.{digits}f} ± {value['error']:.{digits}f}"
+    check_keys(value, "value", ("mean", "error"))
+    check_count(digits, "digits", 0, 20, example=3)
+    mean, error = (check_real(value[name], name) for name in ("mean", "error"))
+    return f"{mean:.{digits}f} ± {error:.{digits}f}"
 
 
 def pixel_groups(noisy: Tensor, clean: Tensor, threshold: float = THRESHOLD) -> dict[str, Tensor]:
@@ -75,6 +86,7 @@ def pixel_groups(noisy: Tensor, clean: Tensor, threshold: float = THRESHOLD) -> 
 
 def group_mean(maps: Tensor, mask: Tensor) -> Tensor:
     """Mean of each image's map over a mask, NaN where the mask is empty: (N, 1, H, W) twice -> (N,)."""
+    check_images(maps, "maps", value_range=None, min_dim=1)
     check_same_shape(maps, mask, "maps", "mask")
     if mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean, but its dtype is {mask.dtype}; for example image > 0.5.")
@@ -187,8 +199,7 @@ def intervene(
     moved = mask.sum((1, 2, 3))
 
     def watched(inputs: Tensor, masks: Tensor) -> Tensor:
-        output: Tensor = model(inputs)
-        check_same_shape(output, masks, "the model's output", "its input")
+        output = check_output(check_model(model, inputs)(inputs), masks)
         return (output * masks).flatten(1).sum(1)
 
     results = []
@@ -219,7 +230,10 @@ def randomise(model: nn.Module, layers: int, seed: int = 0) -> nn.Module:
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's rank correlation of two maps of each image: (N, ...) twice -> (N,); 1 where all pixels have one order."""
+    """Spearman's rank correlation of two maps of each image: (N, ...) twice -> (N,).
+
+    1 where all pixels have one order, NaN where a map is constant.
+    """
     check_same_shape(a, b, "a", "b")
     if a.dim() < 2:
         raise ValueError(f"a and b must have the shape (N, ...), a map for each image, but have {tuple(a.shape)}.")
@@ -241,6 +255,6 @@ def _smoothed(
     seed: int,
 ) -> Tensor:  # fmt: skip
     generator = torch.Generator(noisy.device).manual_seed(check_count(seed, "seed", 0, example=0))
-    count = n_samples if noise_level else 1  # without noise all samples are alike
+    count = n_samples if check_number(noise_level, "noise_level", 0, example=0.15) else 1  # without noise all samples are alike
     with evaluating(model):
         return smoothgrad(score, noisy, context=clean, noise_level=noise_level, n_samples=count, generator=generator)

@@ -6,7 +6,9 @@ noise is drawn once (the papers) or anew whenever an image is seen. The clean im
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import operator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -15,7 +17,17 @@ from torch.utils.data import Dataset, get_worker_info
 from .digits import mnist, without
 from .noise import Blend, Noise
 from .photographs import photos
-from .validation import check_count, check_generator, check_images, check_same_shape
+from .validation import (
+    FLOATS,
+    check_count,
+    check_device,
+    check_flag,
+    check_generator,
+    check_images,
+    check_same_shape,
+    check_tensor,
+    kind,
+)
 
 __all__ = ["NoisyImages", "NoisyPairs", "as_float_images", "mnist", "photos", "without"]
 
@@ -38,7 +50,7 @@ class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, clean: Tensor, noise: Noise, *, fresh: bool = False, seed: int = 0) -> None:
         self._images = as_float_images(clean, "clean") if clean_is_float(clean) else clean
-        self.fresh = fresh
+        self.fresh = check_flag(fresh, "fresh")
         self.seed = check_count(seed, "seed", 0, example=0)
         self._generator = torch.Generator().manual_seed(seed)
         self._worker_seed: int | None = None
@@ -65,11 +77,10 @@ class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """One pair (noisy, clean), float32, each (C, H, W)."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} images.")
-        image = as_float_images(self._images[index % len(self)][None])
+        place = _place(index, len(self), "images")
+        image = as_float_images(self._images[place][None])
         if self._fixed is not None:
-            return self._fixed[index % len(self)].clone(), self._noise.clean(image)[0].clone()
+            return self._fixed[place].clone(), self._noise.clean(image)[0].clone()
         noisy = self._noise(image.cpu(), self._item_generator())[0]
         return noisy.to(image.device), self._noise.clean(image)[0]
 
@@ -91,7 +102,8 @@ class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
         """
         check_count(size, "size", example=128)
         check_generator(generator, torch.device("cpu"))
-        device = torch.device(device) if device is not None else self._images.device
+        check_flag(shuffle, "shuffle")
+        device = check_device(device) if device is not None else self._images.device
         images = self._images.to(device)
         fixed = self._fixed.to(device) if self._fixed is not None else None
         order = _order(len(self), generator, shuffle, device)
@@ -103,6 +115,10 @@ class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
             noisy = fixed[chosen] if fixed is not None else self._noise(image, fresh_noise)
             # Copies, where these are views: a change of the batch leaves the data set alone.
             yield (noisy, self._noise.clean(image)) if order is not None else (noisy.clone(), self._noise.clean(image).clone())
+
+    def fingerprint(self) -> str:
+        """Eight letters that change with the images and the seed: a checkpoint of other data must not pass for one of these."""
+        return _fingerprint([self._images], self.seed)
 
     def _item_generator(self) -> torch.Generator:
         self._worker_seed = _reseed_in_worker(self._generator, self._worker_seed)
@@ -150,6 +166,8 @@ class NoisyPairs(Dataset[tuple[Tensor, Tensor]]):
             if not isinstance(model, Noise):
                 raise TypeError(f"{name} must be a noise model such as Gaussian(0.1), but is a {type(model).__name__}.")
         images = as_float_images(clean, "clean") if clean_is_float(clean) else clean
+        check_flag(fresh, "fresh")
+        check_flag(exchange, "exchange")
         one = as_float_images(images[:1]).cpu()
         shapes = [model(one, torch.Generator()).shape[1:] for model in (noise, target_noise)]
         if shapes[0] != shapes[1]:
@@ -185,7 +203,7 @@ class NoisyPairs(Dataset[tuple[Tensor, Tensor]]):
         return pairs
 
     def _set_up(self, exchange: bool, flips: bool, seed: int) -> None:
-        self.exchange, self.flips = exchange, flips
+        self.exchange, self.flips = check_flag(exchange, "exchange"), check_flag(flips, "flips")
         self.seed = check_count(seed, "seed", 0, example=0)
         self._generator = torch.Generator().manual_seed(seed)
         self._worker_seed: int | None = None
@@ -200,10 +218,8 @@ class NoisyPairs(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """One pair, float32, each (C, H, W)."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range for {len(self)} pairs.")
+        place = _place(index, len(self), "pairs")
         self._worker_seed = _reseed_in_worker(self._generator, self._worker_seed)
-        place = index % len(self)
         first, second = self._pairs_from([images[place : place + 1].cpu() for images in self._images], self._generator)
         return first[0].to(self._images[0].device), second[0].to(self._images[0].device)
 
@@ -218,7 +234,8 @@ class NoisyPairs(Dataset[tuple[Tensor, Tensor]]):
         """Serve all pairs once, in batches of float32 tensors (size, C, H, W); arguments as for `NoisyImages.batches`."""
         check_count(size, "size", example=32)
         check_generator(generator, torch.device("cpu"))
-        device = torch.device(device) if device is not None else self._images[0].device
+        check_flag(shuffle, "shuffle")
+        device = check_device(device) if device is not None else self._images[0].device
         sources = [images.to(device) for images in self._images]
         order = _order(len(self), generator, shuffle, device)
         seed = int(torch.randint(2**62, (1,), generator=generator or self._generator))
@@ -226,6 +243,10 @@ class NoisyPairs(Dataset[tuple[Tensor, Tensor]]):
         for start in range(0, len(self), size):
             chosen = slice(start, start + size) if order is None else order[start : start + size]
             yield self._pairs_from([images[chosen] for images in sources], draws)
+
+    def fingerprint(self) -> str:
+        """Eight letters that change with the images and the seed: a checkpoint of other data must not pass for one of these."""
+        return _fingerprint(self._images, self.seed)
 
     def _pairs_from(self, parts: list[Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if self.fresh and self.noise is not None and self.target_noise is not None:
@@ -245,12 +266,14 @@ def exchange_pixels(first: Tensor, second: Tensor, generator: torch.Generator) -
 
     Where the noise is independent from pixel to pixel, the result has the law of a new pair.
     """
+    _check_copies(first, second, generator)
     swap = torch.rand(first[:, :1].shape, generator=generator, device=first.device) < 0.5
     return torch.where(swap, second, first), torch.where(swap, first, second)
 
 
 def random_symmetry(first: Tensor, second: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Mirror and turn each pair alike, by one of the square's eight symmetries (four where the image is no square)."""
+    _check_copies(first, second, generator)
     choice = torch.rand(3, len(first), 1, 1, 1, generator=generator, device=first.device) < 0.5
     square = first.shape[-1] == first.shape[-2]
 
@@ -260,6 +283,33 @@ def random_symmetry(first: Tensor, second: Tensor, generator: torch.Generator) -
         return torch.where(choice[2], image.transpose(-1, -2), image) if square else image
 
     return turn(first), turn(second)
+
+
+def _check_copies(first: Tensor, second: Tensor, generator: torch.Generator) -> None:
+    """Shapes and types alone: noisy values may leave [0, 1], and NaN marks those that are missing."""
+    check_same_shape(first, second, "first", "second")
+    if first.dim() != 4 or first.dtype not in FLOATS or second.dtype not in FLOATS:
+        told = f"are {first.dtype} and {second.dtype} of shape {tuple(first.shape)}"
+        raise ValueError(f"first and second must be float batches (N, C, H, W), but {told}.")
+    check_generator(generator, first.device)
+
+
+def _place(index: int, count: int, things: str) -> int:
+    """An index, counted from the end where it is negative, as a place in a data set."""
+    try:
+        place = operator.index(index)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"index must be one whole number, such as 0, but is {kind(index)}.") from None
+    if not -count <= place < count:
+        raise IndexError(f"index {place if abs(place) < 10**30 else 'given'} is out of range for {count} {things}.")
+    return place % count
+
+
+def _fingerprint(images: Iterable[Tensor], seed: int) -> str:
+    digest = hashlib.sha256(str(seed).encode())
+    for part in images:
+        digest.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:8]
 
 
 def _order(count: int, generator: torch.Generator | None, shuffle: bool, device: torch.device) -> Tensor | None:
@@ -280,15 +330,16 @@ def clean_is_float(clean: object, name: str = "clean") -> bool:
     """True for float images; False for uint8 images of shape (N, C, H, W); an error for all else."""
     if not isinstance(clean, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor of images, but is a {type(clean).__name__}; for example mnist().")
+    check_tensor(clean, name)
     if clean.dim() != 4 or not clean.numel():
         raise ValueError(f"{name} must have the shape (N, C, H, W) and hold images, but has {tuple(clean.shape)}.")
-    if not clean.is_floating_point() and clean.dtype != torch.uint8:
+    if clean.dtype not in FLOATS and clean.dtype != torch.uint8:
         raise TypeError(f"{name} must be uint8, or float in [0, 1], but its dtype is {clean.dtype}.")
     return clean.is_floating_point()
 
 
 def as_float_images(images: Tensor, name: str = "images") -> Tensor:
     """uint8 0..255 -> float32 0..1; float images are checked and returned as float32."""
-    if isinstance(images, Tensor) and images.dtype == torch.uint8:
+    if check_tensor(images, name).dtype == torch.uint8:
         return images.float() / 255
     return check_images(images, name).float()

@@ -13,10 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .downloads import DataError, cache_folder, data_folder, download_file, file_md5
-from .validation import check_choice
+from .downloads import DataError, cache_folder, check_file, data_folder, download_file
+from .validation import check_choice, check_flag
 
 SMALL_TEST_PER_DIGIT = 100
+# Bytes of the full set's files, by the name that torchvision gives them.
+SIZES = {
+    "train-images-idx3-ubyte.gz": 9_912_422, "train-labels-idx1-ubyte.gz": 28_881,
+    "t10k-images-idx3-ubyte.gz": 1_648_877, "t10k-labels-idx1-ubyte.gz": 4_542,
+}  # fmt: skip
 
 
 @overload
@@ -52,8 +57,9 @@ def mnist(
     """
     check_choice(split, "split", ("train", "test"))
     check_choice(size, "size", ("small", "full"))
+    with_labels = check_flag(labels, "labels")
     images, digits = _small_mnist(split) if size == "small" else _full_mnist(split, root)
-    return (images, digits) if labels else images
+    return (images, digits) if with_labels else images
 
 
 def without(images: Tensor, unwanted: Tensor) -> Tensor:
@@ -108,10 +114,10 @@ def _find_or_download(name: str, md5: str, root: str | os.PathLike[str] | None, 
     paths = [home / "MNIST" / "raw" / name for home in homes]
     for path in paths:
         if path.exists():
-            if file_md5(path) != md5:
-                raise DataError(f"{path} is damaged (its checksum is wrong): delete it, and it will be downloaded again.")
+            check_file(path, f"md5:{md5}")
             return path
-    download_file([mirror + name for mirror in mirrors], paths[0], md5)
+    addresses = [mirror + name for mirror in mirrors]
+    download_file(addresses, paths[0], f"md5:{md5}", SIZES[name], advice="work offline with mnist(size='small')")
     return paths[0]
 
 

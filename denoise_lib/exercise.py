@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .validation import check_count
+from .validation import check_count, check_generator, check_images, check_instance, check_list, kind, reading
 
 NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
 CHANGES_INPUT, OTHER_TYPE, OTHER_DEVICE = "changes its input", "wrong type of number", "wrong device"
@@ -107,7 +107,8 @@ class Run:
         if not isinstance(content, dict) or content.keys() != {field.name for field in fields(cls)}:
             raise ValueError("a packed run has the fields of a run.")
         packed = content["numbers"]
-        numbers = packed and [torch.tensor(values, dtype=torch.float64).reshape(shape) for shape, values in packed]
+        with reading("content", "packed()"):
+            numbers = packed and [torch.tensor(values, dtype=torch.float64).reshape(shape) for shape, values in packed]
         words = {
             key: None if content[key] is None else str(content[key])[:400]
             for key in ("shown", "type", "dtype", "device", "raised")
@@ -127,12 +128,15 @@ def judge(exercise: Exercise, function: Callable[..., Any], seed: int | None = N
     Returns:
         The outcome. No exception of the student's function gets out; an endless loop is not stopped here.
     """
+    check_instance(exercise, "exercise", Exercise, "check.blend.exercise")
     first = random.SystemRandom().randrange(2**31) if seed is None else check_count(seed, "seed", 0, example=0)
     return compare(exercise, attempt(exercise, function, first), first)
 
 
 def attempt(exercise: Exercise, function: Callable[..., Any], seed: int) -> list[Run]:
     """Call a student's function on the arguments of seed, seed + 1, ...: one run for each case of the exercise."""
+    check_instance(exercise, "exercise", Exercise, "check.blend.exercise")
+    check_count(seed, "seed", 0, example=0)
     if not callable(function):
         raise TypeError(f"{exercise.name} checks a function, but got a {type(function).__name__}; pass its name without ().")
     with _torch_as_usual():
@@ -141,6 +145,10 @@ def attempt(exercise: Exercise, function: Callable[..., Any], seed: int) -> list
 
 def compare(exercise: Exercise, mine: list[Run], seed: int) -> Outcome:
     """Say what a function does, from its runs on the arguments of this seed (see `attempt`)."""
+    check_instance(exercise, "exercise", Exercise, "check.blend.exercise")
+    check_count(seed, "seed", 0, example=0)
+    for run in check_list(mine, "mine", ["attempt(exercise, function, seed)"]):
+        check_instance(run, "each of mine", Run, "attempt(exercise, function, seed)[0]")
     if len(mine) != exercise.cases:
         raise ValueError(f"{exercise.name} is compared on {exercise.cases} runs, but there are {len(mine)}.")
     if not mine[0].attempted:
@@ -330,7 +338,13 @@ def noise_facts(copies: Any, means: Tensor, generator: torch.Generator) -> Any:
     dimension share their noise; then the correlation of the two; and whether this generator, whose seed has to lie above 2**31,
     was used as it was given: a student's own seed is smaller. For copies of another shape, the copies.
     """
-    copies = [torch.as_tensor(copy).detach() for copy in copies]
+    check_images(means, "means", value_range=None)
+    if check_generator(generator, torch.device("cpu")) is None:
+        raise TypeError("generator must be a torch.Generator, but is None.")
+    try:
+        copies = [torch.as_tensor(copy).detach() for copy in copies]
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"copies must be noisy images, as tensors, but are {kind(copies)}.") from None
     if len(copies) != 2 or any(copy.shape != means.shape for copy in copies):
         return copies
     both = torch.stack(copies)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,9 +23,9 @@ from .data import NoisyImages, mnist, without
 from .metrics import mse
 from .models import Autoencoder, UNet, count_parameters
 from .noise import MODERATE, Blend
-from .results import LEVELS, machine, markdown_table, read_results, summarize, write_json
+from .results import LEVELS, machine, markdown_table, read_results, results_file, summarize, write_json
 from .training import default_device, evaluate, fit, predict
-from .validation import check_choice, check_count
+from .validation import check_choice, check_count, check_instance, check_list, check_path
 from .weights import read_weights, write_weights
 
 BLIND_RANGE = (0.0, 0.5)
@@ -90,7 +90,7 @@ class Run:
 
 def training_images(run: Run) -> Tensor:
     """The clean digits that a run trains on, uint8 (N, 1, 28, 28)."""
-    images = mnist("train", run.data)
+    images = mnist("train", check_instance(run, "run", Run, "Run('unet', 'mild')").data)
     return without(images, mnist("test", "small")) if run.data == "full" and RECIPES[run.recipe].held_out else images
 
 
@@ -114,13 +114,14 @@ def execute(
     Returns:
         The result, as it stands in NAME.json.
     """
-    base = Path(folder) / run.name
+    check_instance(run, "run", Run, "Run('unet', 'mild')")
+    base, chosen_device = Path(check_path(folder, "folder")) / run.name, default_device(device)
     if base.with_suffix(".json").exists():
         kept: dict[str, Any] = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))["result"]
         return kept
     if threads is not None:
-        torch.set_num_threads(threads)
-    recipe, chosen_device = RECIPES[run.recipe], default_device(device)
+        torch.set_num_threads(check_count(threads, "threads", high=1024, example=1))
+    recipe = RECIPES[run.recipe]
     print(f"--- {run.name}", flush=True)
     images = training_images(run)
     with torch.random.fork_rng():  # the initial weights follow the run's seed; the global generator is left as it was
@@ -171,8 +172,9 @@ def reproduce(
     Returns:
         The content of the results file.
     """
-    path = Path(output)
-    check_count(jobs, "jobs", example=1)
+    path, runs = results_file(output), _checked(runs)
+    check_count(jobs, "jobs", high=1024, example=1)
+    default_device(device)
     done = _known_runs(path)
     todo = [run for run in runs if run.name not in done]
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
@@ -194,9 +196,10 @@ def reproduce(
 
 def export_weights(runs: Iterable[Run], output: str | os.PathLike[str], folder: str | os.PathLike[str]) -> None:
     """Copy the weights of each network's first seed to `folder` as NETWORK-LEVEL, each with its card."""
-    first = {(run.network, run.level): run for run in sorted(runs, key=lambda run: -run.seed)}
+    path, target = results_file(output), Path(check_path(folder, "folder"))
+    first = {(run.network, run.level): run for run in sorted(_checked(runs), key=lambda run: -run.seed)}
     for run in first.values():
-        base = Path(output).parent / "runs" / run.name
+        base = path.parent / "runs" / run.name
         kept = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))
         model = read_weights(base.with_suffix(".safetensors").read_bytes(), kept)
         result, recipe = kept["result"], RECIPES[run.recipe]
@@ -216,14 +219,15 @@ def export_weights(runs: Iterable[Run], output: str | os.PathLike[str], folder: 
             "training_seconds": result["training_seconds"],
             "machine": result["machine"],
         }
-        write_weights(model, Path(folder) / f"{run.network}-{run.level}", card)
+        write_weights(model, target / f"{run.network}-{run.level}", card)
 
 
 def measure_baselines(output: str | os.PathLike[str], size: str = "full", tuning_images: int = 500) -> list[dict[str, Any]]:
     """Fit each baseline on training digits, measure it on the test digits, and add the rows to the results file."""
     from .baselines import BASELINES, fit_baseline  # needs scikit-image and PyWavelets, which nothing else here does
 
-    path, rows = Path(output), []
+    path, rows = results_file(output), []
+    check_count(tuning_images, "tuning_images", example=500)
     train = mnist("train", size)
     for level, mu in LEVELS.items():
         pairs = NoisyImages(train, Blend(mu), seed=0)
@@ -267,6 +271,11 @@ def setup_report(device: torch.device | str | None = None) -> str:
         f"{versions}, device {chosen.type}. This machine trains the U-Net on {rate:,.0f} digits a second: the paper's ten "
         f"epochs of 60,000 digits would take about {minutes:.1f} minutes a network. {advice}"
     )
+
+
+def _checked(runs: Iterable[Run]) -> list[Run]:
+    runs = check_list(list(runs) if isinstance(runs, Iterator) else runs, "runs", ["Run('unet', 'mild')"])
+    return [check_instance(run, "each of runs", Run, "Run('unet', 'mild')") for run in runs]
 
 
 def _mse_at(model: nn.Module, size: str, mu: float) -> float:

@@ -38,7 +38,7 @@ from .renders import (
 from .results import LEVELS
 from .targets import CORRUPTIONS
 from .training import predict
-from .validation import check_count, check_number
+from .validation import check_choice, check_count, check_function, check_images, check_list, check_number, kind
 from .weights import load_pretrained
 
 if TYPE_CHECKING:
@@ -54,9 +54,18 @@ def filmstrip(render: Callable[[float], Rendered], levels: tuple[float, ...] = F
 
     A widget's picture is not stored in a notebook; this one is, and so GitHub, a PDF and paper show it.
     """
-    rendered = [render(level) for level in levels]
+    check_function(render, "render", "level")
+    for level in check_list(levels, "levels", (0.1, 0.25)):
+        check_number(level, "each of levels", 0, example=0.25)
+    rendered = [_checked(render(level)) for level in levels]
     strip = panel([pixels for pixels, _ in rendered], [f"mu {level:.2f}" for level in levels], columns=3)
     return picture(strip, "What the slider shows at six levels. " + "; ".join(numbers for _, numbers in rendered))
+
+
+def _checked(rendered: Rendered) -> Rendered:
+    if not isinstance(rendered, tuple) or len(rendered) != 2 or not isinstance(rendered[1], str):
+        raise TypeError(f"render must return (uint8 picture, text), but returned {kind(rendered)}.")
+    return rendered
 
 
 def noise_filmstrip(images: Tensor | None = None, *, seed: int = 0) -> DisplayedImage:
@@ -67,7 +76,7 @@ def noise_filmstrip(images: Tensor | None = None, *, seed: int = 0) -> Displayed
 
 def denoise_filmstrip(images: Tensor | None = None, *, seed: int = 0) -> DisplayedImage:
     """The filmstrip of `denoise_explorer`: eight noisy digits above what the U-Net of the nearest level makes of them."""
-    digits = example_digits(8) if images is None else images
+    digits = example_digits(8) if images is None else check_images(images, "images", channels=1)
 
     def render(level: float) -> Rendered:
         noisy = noisy_copy(digits, level, seed)
@@ -103,7 +112,7 @@ def denoise_explorer(images: Tensor | None = None, *, mu: float = MODERATE, seed
     """
     import ipywidgets
 
-    digits = example_digits() if images is None else images
+    digits = example_digits() if images is None else check_images(images, "images", channels=1)
     networks = {(choice, level): models_for(level, choice) for choice in MODEL_CHOICES for level in LEVELS.values()}
     menu = ipywidgets.Dropdown(options=MODEL_CHOICES, description="networks")
     upload = ipywidgets.FileUpload(accept="image/*", description="a digit of your own", layout={"width": "220px"})
@@ -147,6 +156,7 @@ def estimator_explorer(*, corruption: str = "white overlay", level: float = 0.4,
     """A slider over the strength of a corruption, above what L2, L1 and L0 learn from it; a menu chooses the corruption."""
     import ipywidgets
 
+    check_choice(corruption, "corruption", CORRUPTIONS)
     menu = ipywidgets.Dropdown(options=CORRUPTIONS, value=corruption, description="noise")
     slider = _slider("level", level)
     box = _explorer(lambda: render_estimators(slider.value, menu.value, seed=seed), slider, menu)
@@ -264,8 +274,7 @@ def filter_explorer(*, index: int = 0, seed: int = 0) -> ipywidgets.VBox:
 
 def filter_filmstrip(pixels: Sequence[tuple[int, int]], *, index: int = 0, seed: int = 0) -> DisplayedImage:
     """The filmstrip of `filter_explorer`: the kernels at a few pixels."""
-    if not pixels:
-        raise ValueError("pixels must hold at least one place (row, column), for example [(16, 16)].")
+    check_list(pixels, "pixels", [(16, 16)])
     models, (noisy, clean) = {name: load_pretrained(name) for name in COLOUR_NETWORKS}, example_pair(index, seed)
     rendered = [render_filters(pixel, models, noisy, clean) for pixel in pixels]
     return _strip(rendered, [f"row {row}, column {column}" for row, column in pixels], columns=2)
@@ -280,7 +289,7 @@ def guess_the_mu(images: Tensor | None = None, *, seed: int = 0) -> ipywidgets.V
     """
     import ipywidgets
 
-    digits = example_digits() if images is None else images
+    digits = example_digits() if images is None else check_images(images, "images", dims=4)
     source = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
     errors: list[float] = []
     slider = ipywidgets.FloatSlider(value=0.15, min=0, max=0.6, step=0.01, description="my guess", readout_format=".2f")

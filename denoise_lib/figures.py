@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .checkpoints import History
-from .validation import check_count, check_images
+from .validation import check_count, check_images, check_keys, check_list, check_number, kind
 
 if TYPE_CHECKING:
     from IPython.display import Image as DisplayedImage
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WHITE = 255
 GREEN, BLACK = (0, 255, 0), (0, 0, 0)
+MOST_PIXELS = 10**8
 
 
 def tile(images: Tensor, columns: int | None = None, *, pad: int = 1, scale: int = 1) -> np.ndarray:
@@ -41,7 +42,7 @@ def tile(images: Tensor, columns: int | None = None, *, pad: int = 1, scale: int
     Returns:
         uint8, (height, width) for gray, (height, width, 3) for colour; 0 is black and 255 white.
     """
-    check_images(images, "images", value_range=None, min_dim=4)
+    check_images(images, "images", value_range=None, dims=4)
     count, channels, height, width = images.shape
     if channels not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels, but have the shape {tuple(images.shape)}.")
@@ -49,6 +50,7 @@ def tile(images: Tensor, columns: int | None = None, *, pad: int = 1, scale: int
     check_count(pad, "pad", 0, example=1)
     check_count(scale, "scale", example=2)
     rows = math.ceil(count / columns)
+    _check_size(rows * (height + pad) * scale, columns * (width + pad) * scale)
     pixels = (images.detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     canvas = np.full((rows * (height + pad) - pad, columns * (width + pad) - pad, channels), WHITE, np.uint8)
     for index, picture in enumerate(pixels):
@@ -70,9 +72,11 @@ def panel(pictures: Sequence[np.ndarray], titles: Sequence[str], *, columns: int
     Returns:
         uint8, (height, width, 3).
     """
-    if not pictures or len(pictures) != len(titles):
-        raise ValueError(f"panel needs one title a picture, but got {len(pictures)} pictures and {len(titles)} titles.")
+    _check_titles(pictures, titles, "panel")
+    for picture in pictures:
+        _checked(picture, "each picture")
     columns = len(pictures) if columns is None else check_count(columns, "columns", example=3)
+    check_count(gap, "gap", 0, example=12)
     font, line = ImageFont.load_default(13), 20
     colour = [picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2) for picture in pictures]
     text_width = max(math.ceil(font.getlength(title)) for title in titles)
@@ -80,6 +84,7 @@ def panel(pictures: Sequence[np.ndarray], titles: Sequence[str], *, columns: int
     cell_width = max(max(picture.shape[1] for picture in colour), text_width)
     rows = math.ceil(len(colour) / columns)
     size = (columns * (cell_width + gap) - gap, rows * (cell_height + gap) - gap)
+    _check_size(*size)
     canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
     for index, (picture, title) in enumerate(zip(colour, titles, strict=True)):
@@ -101,6 +106,7 @@ def residual(difference: Tensor, columns: int | None = None, *, limit: float = 1
         uint8, (height, width, 3).
     """
     check_images(difference, "difference", value_range=None, channels=1)
+    check_number(limit, "limit", 0, open_low=True, example=1.0)
     strength = (difference.detach() / limit).clamp(-1, 1)
     fade = 1 - strength.abs()
     red, blue = torch.where(strength >= 0, 1.0, fade), torch.where(strength <= 0, 1.0, fade)
@@ -119,9 +125,14 @@ def mark(picture: np.ndarray, pixel: tuple[int, int], scale: int, colour: tuple[
     Returns:
         uint8, (height, width, 3).
     """
+    _checked(picture, "picture")
     check_count(scale, "scale", 3, example=6)
+    if len(check_list(colour, "colour", GREEN)) != 3:
+        raise ValueError(f"colour must be (red, green, blue), but has {len(colour)} numbers; for example colour={GREEN}.")
+    for part in colour:
+        check_count(part, "each part of colour", 0, 255, example=255)
     if not isinstance(pixel, (tuple, list)) or len(pixel) != 2 or not all(type(place) is int for place in pixel):
-        raise TypeError(f"pixel must be (row, column) in whole numbers, for example (16, 16), but is {pixel!r}.")
+        raise TypeError(f"pixel must be (row, column) in whole numbers, for example (16, 16), but is {kind(pixel)}.")
     framed = picture.copy() if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
     top, left = pixel[0] * scale, pixel[1] * scale
     if not (0 <= top <= framed.shape[0] - scale and 0 <= left <= framed.shape[1] - scale):
@@ -139,8 +150,8 @@ def png(pixels: np.ndarray, *, compress_level: int = 3) -> bytes:
         pixels: the picture; one whose three channels are equal is stored as gray.
         compress_level: 0 to 9; 3 is quick enough for a slider, 9 is small enough to keep.
     """
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-        raise TypeError("pixels must be a uint8 array such as tile() returns.")
+    _checked(pixels, "pixels")
+    check_count(compress_level, "compress_level", 0, 9, example=3)
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         pixels = np.ascontiguousarray(pixels[..., 0])
     buffer = io.BytesIO()
@@ -161,6 +172,8 @@ def picture(content: np.ndarray | Figure, alt: str) -> DisplayedImage:
         raise ValueError("alt must say in words what is to be seen; for example 'Eight digits, noisier from left to right'.")
     if isinstance(content, np.ndarray):
         return DisplayedImage(data=png(content, compress_level=9), format="png", metadata={"alt": alt})
+    if not _is_figure(content):
+        raise TypeError(f"content must be a uint8 array or a matplotlib figure, but is {kind(content)}.")
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
@@ -174,6 +187,9 @@ def learning_curves(histories: dict[str, History]) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
+    check_keys(histories, "histories", ())
+    if not histories or not all(isinstance(name, str) and isinstance(found, History) for name, found in histories.items()):
+        raise TypeError("histories must hold at least one History by its name, for example {'U-Net': fit(...)}.")
     figure, axes = plt.subplots(figsize=(7, 3.5))
     for index, (name, history) in enumerate(histories.items()):
         epochs = range(1, history.epochs + 1)
@@ -193,6 +209,11 @@ def heat_map(
     import matplotlib.pyplot as plt
     from matplotlib.colors import LogNorm
 
+    for name, texts in (("rows", rows), ("columns", columns), ("the labels", [xlabel, ylabel, title])):
+        for text in check_list(texts, name, ["mild", "severe"]):
+            _check_text(text, f"each of {name}", "mild")
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or not ((values > 0) & np.isfinite(values)).all():
+        raise TypeError(f"values must be a float array of positive numbers, for their logarithms, but are {kind(values)}.")
     if values.shape != (len(rows), len(columns)):
         raise ValueError(f"values must have the shape ({len(rows)}, {len(columns)}), but have {values.shape}.")
     figure, axes = plt.subplots(figsize=(1.5 + 0.75 * len(columns), 1.2 + 0.42 * len(rows)))
@@ -213,6 +234,10 @@ def paper_show(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure 
     Returns:
         A matplotlib figure, or None where torch-snippets is not installed (`pip install torch-snippets`).
     """
+    _check_titles(pictures, titles, "paper_show")
+    for shown in pictures:
+        if not isinstance(shown, np.ndarray) or shown.dtype.kind not in "uif" or shown.ndim not in (2, 3) or not shown.size:
+            raise TypeError(f"each picture must be an array of numbers, (height, width) or (..., 3), but is {kind(shown)}.")
     show = _torch_snippets_show()
     if show is None:
         return None
@@ -253,6 +278,43 @@ def pixels(figure: Figure) -> np.ndarray:
     """A matplotlib figure drawn as a uint8 picture, (height, width, 3): for a slider, which shows pictures and no figures."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    if not _is_figure(figure):
+        raise TypeError(f"figure must be a matplotlib figure, but is {kind(figure)}.")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def _checked(picture: object, name: str) -> np.ndarray:
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
+        raise TypeError(f"{name} must be a uint8 array such as tile() returns, but is {kind(picture)}.")
+    if not picture.size or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
+        raise ValueError(f"{name} must have the shape (height, width) or (height, width, 3), but has {picture.shape}.")
+    return picture
+
+
+def _check_titles(pictures: Sequence[np.ndarray], titles: Sequence[str], name: str) -> None:
+    count = len(check_list(pictures, "pictures", ["tile(images)"]))
+    if isinstance(titles, (list, tuple)) and len(titles) != count:
+        raise ValueError(f"{name} needs one title a picture, but got {count} pictures and {len(titles)} titles.")
+    for title in check_list(titles, "titles", ["noisy", "clean"]):
+        _check_text(title, "each title", "noisy")
+
+
+def _check_text(text: object, name: str, example: str) -> None:
+    if not isinstance(text, str) or not text.isprintable():
+        raise TypeError(f"{name} must be a text of one line, for example {example!r}, but is {kind(text)}.")
+
+
+def _check_size(height: int, width: int) -> None:
+    """Before anything of that size is made: numpy crashes, and does not raise, where a picture has far too many pixels."""
+    if height * width > MOST_PIXELS:
+        raise ValueError(
+            f"the picture would have more than {MOST_PIXELS:,} pixels; take a smaller scale, pad or gap, or fewer columns."
+        )
+
+
+def _is_figure(value: object) -> bool:
+    from matplotlib.figure import Figure
+
+    return isinstance(value, Figure)

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from .photo_experiments import PARAMETER_LIMIT
-from .validation import check_model
+from .validation import check_model, kind
 
 MARK = "denoise-weights:"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -35,7 +35,9 @@ def check_size(weights: Mapping[str, Tensor]) -> int:
 
     All numbers count, also frozen ones, but for the running statistics of batch normalisation.
     """
-    parameters = sum(value.numel() for name, value in weights.items() if not name.endswith(STATISTICS))
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise TypeError(f"weights must be tensors by their names, such as network.state_dict(), but are {kind(weights)}.")
+    parameters = sum(value.numel() for name, value in weights.items() if not str(name).endswith(STATISTICS))
     if parameters > PARAMETER_LIMIT:
         raise ValueError(f"the network has {parameters:,} parameters, but the leader board allows {PARAMETER_LIMIT:,}.")
     return parameters
@@ -47,6 +49,8 @@ def unpack_weights(text: str) -> dict[str, Tensor]:
     Raises:
         ValueError: there are none, or they are damaged.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be what hand_in shows, but is {kind(text)}.")
     found = _PACKED.findall(text)
     if not found:
         raise ValueError("there are no weights in this text; expected denoise-weights: and what follows, as hand_in shows it.")

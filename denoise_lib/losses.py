@@ -11,9 +11,21 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import l1_loss, mse_loss
+from torch.nn import functional
+
+from .validation import check_output
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def l2_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error: learns the mean of the targets."""
+    return functional.mse_loss(check_output(output, target, "its target"), target)
+
+
+def l1_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error: learns the median of the targets."""
+    return functional.l1_loss(check_output(output, target, "its target"), target)
 
 
 def hdr_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -22,6 +34,7 @@ def hdr_loss(output: Tensor, target: Tensor) -> Tensor:
     The denominator takes part in the value and not in the gradient: else a network could lower the loss by predicting
     too bright, and would no longer learn the mean. Outputs below 0 count as 0 there.
     """
+    check_output(output, target, "its target")
     scale = output.detach().clamp_min(0) + 0.01
     return ((output - target) / scale).square().mean()
 
@@ -31,6 +44,7 @@ def masked_l2_loss(output: Tensor, target: Tensor) -> Tensor:
 
     For `Bernoulli(p, missing=nan)` targets: the missing pixels say nothing, and zeros in their place would be learnt.
     """
+    check_output(output, target, "its target")
     known = ~target.isnan()
     error = torch.where(known, output - target.nan_to_num(), 0)  # 0, and no NaN, in the gradient of missing pixels
     return error.square().sum() / known.sum().clamp_min(1)
@@ -46,13 +60,14 @@ class AnnealedL0:
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean over all pixels, at the current gamma."""
+        check_output(output, target, "its target")
         gamma = 2 * (1 - self.progress)
         return ((output - target).abs() + 1e-8).pow(gamma).mean()
 
 
 # A loss with a state of its own stands here as its class, of which each training makes one.
 LOSSES: dict[str, Loss | type[AnnealedL0]] = {
-    "l2": mse_loss,
+    "l2": l2_loss,
     "l1": l1_loss,
     "l0": AnnealedL0,
     "hdr": hdr_loss,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from .validation import check_images, check_number, check_same_shape
+from .validation import check_flag, check_images, check_number, check_same_shape
 
 
 def mse(a: Tensor, b: Tensor) -> float:
@@ -25,13 +25,13 @@ def mse(a: Tensor, b: Tensor) -> float:
     Returns:
         A number of at least 0, in squared image units.
     """
-    _check_pair(a, b)
+    a, b = _checked_pair(a, b)
     return float((a - b).square().double().mean())
 
 
 def mse_per_image(a: Tensor, b: Tensor) -> Tensor:
     """Mean squared error of each image of a batch: (N, C, H, W) -> (N,), float64."""
-    _check_pair(a, b)
+    a, b = _checked_pair(a, b)
     if a.dim() != 4:
         raise ValueError(f"a and b must be batches of shape (N, C, H, W), but have the shape {tuple(a.shape)}.")
     return (a - b).square().double().mean(dim=(1, 2, 3))
@@ -51,8 +51,8 @@ def psnr(a: Tensor, b: Tensor, *, per_image: bool = True, data_range: float = 1.
         dB; infinity where the images are equal.
     """
     peak = check_number(data_range, "data_range", 0, open_low=True, example=1.0)
-    _check_pair(a, b)
-    if not per_image or a.dim() < 4:
+    a, b = _checked_pair(a, b)
+    if not check_flag(per_image, "per_image") or a.dim() < 4:
         error = mse(a, b)
         return 10 * math.log10(peak**2 / error) if error > 0 else math.inf
     return float((10 * torch.log10(peak**2 / mse_per_image(a, b))).mean())
@@ -73,7 +73,7 @@ def ssim(a: Tensor, b: Tensor, *, data_range: float = 1.0) -> float:
         A number from -1 to 1; 1 where the images are equal.
     """
     peak = check_number(data_range, "data_range", 0, open_low=True, example=1.0)
-    _check_pair(a, b)
+    a, b = _checked_pair(a, b)
     height, width = a.shape[-2:]
     if min(height, width) < 11:
         raise ValueError(f"ssim needs images of at least 11 x 11 pixels, but they are {height} x {width}.")
@@ -98,7 +98,10 @@ def ssim(a: Tensor, b: Tensor, *, data_range: float = 1.0) -> float:
     return total / planes
 
 
-def _check_pair(a: Tensor, b: Tensor) -> None:
+def _checked_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both images, in float32 at least: in float16 the square of 256 is infinite."""
     check_images(a, "a", value_range=None)
     check_images(b, "b", value_range=None)
     check_same_shape(a, b, "a", "b")
+    dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    return a.to(dtype), b.to(dtype)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, max_pool2d, relu
 
+from .validation import check_flag, check_model, check_output
+
 
 class UNet(nn.Module):
     """The small U-Net of Casey and Racape: 88,461 parameters.
@@ -39,7 +41,7 @@ class UNet(nn.Module):
 
     def __init__(self, skips: bool = True) -> None:
         super().__init__()
-        self.skips = skips
+        self.skips = check_flag(skips, "skips")
         self.encode_a = nn.Conv2d(1, 20, 3, padding=1)
         self.encode_b = nn.Conv2d(20, 40, 3, padding=1)
         self.bottom = nn.Conv2d(40, 80, 3, padding=1)
@@ -51,7 +53,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 1, H, W)."""
-        check_size(x, channels=1, multiple=4, network="UNet")
+        check_size(x, channels=1, multiple=4, network="UNet", weight=self.output.weight)
         a = relu(self.encode_a(x))  # (N, 20, H, W)
         b = relu(self.encode_b(max_pool2d(a, 2)))  # (N, 40, H/2, W/2)
         c = relu(self.bottom(max_pool2d(b, 2)))  # (N, 80, H/4, W/4)
@@ -100,7 +102,7 @@ class Autoencoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 1, H, W)."""
-        check_size(x, channels=1, multiple=4, network="Autoencoder")
+        check_size(x, channels=1, multiple=4, network="Autoencoder", weight=self.output.weight)
         a = relu(self.encode_a(x))  # (N, 20, H, W)
         b = relu(self.encode_b(max_pool2d(a, 2)))  # (N, 40, H/2, W/2)
         c = relu(self.bottom(max_pool2d(b, 2)))  # (N, 80, H/4, W/4): all that the decoder sees
@@ -136,7 +138,7 @@ class TNet(nn.Module):
 
     def __init__(self, batch_norm: bool = False) -> None:
         super().__init__()
-        self.batch_norm = batch_norm
+        self.batch_norm = check_flag(batch_norm, "batch_norm")
         self.conv_1 = nn.Conv2d(3, 16, 3, padding=1)
         self.conv_2 = nn.Conv2d(16, 32, 3, padding=1)
         self.conv_3 = nn.Conv2d(32, 32, 3, padding=1)
@@ -150,7 +152,7 @@ class TNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H, W), H and W divisible by 32."""
-        check_size(x, channels=3, multiple=32, network="TNet")
+        check_size(x, channels=3, multiple=32, network="TNet", weight=self.conv_1.weight)
         x1 = self.norm_1(_act(self.conv_1(_act(x))))  # (N, 16, H, W)
         x2 = self.norm_2(_act(self.conv_2(max_pool2d(_act(x1), 2))))  # (N, 32, H/2, W/2)
         x3 = self.norm_3(_act(self.conv_3(max_pool2d(_act(x2), 4))))  # (N, 32, H/8, W/8)
@@ -209,7 +211,7 @@ class BaseNet(nn.Module):
         """(N, 3, 32, 32) -> (N, 3, 32, 32)."""
         if isinstance(x, Tensor) and x.is_floating_point() and (x.dim() != 4 or x.shape[1:] != (3, 32, 32)):
             raise ValueError(f"BaseNet got images of shape {tuple(x.shape)}, but takes (N, 3, 32, 32) alone.")
-        check_size(x, channels=3, multiple=32, network="BaseNet")
+        check_size(x, channels=3, multiple=32, network="BaseNet", weight=next(self.parameters()))
         for layer in self.layers:
             x = relu(layer(x))
         return x
@@ -237,7 +239,7 @@ class Noise2NoiseUNet(nn.Module):
 
     def __init__(self, shared_decoder: bool = False) -> None:
         super().__init__()
-        self.shared_decoder = shared_decoder
+        self.shared_decoder = check_flag(shared_decoder, "shared_decoder")
         self.encode_1 = _conv_chain(3, 48, 48)
         self.encode = nn.ModuleList([_conv_chain(48, 48) for _ in range(4)])
         self.bottom = _conv_chain(48, 48)
@@ -247,7 +249,7 @@ class Noise2NoiseUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H, W), H and W divisible by 32."""
-        check_size(x, channels=3, multiple=32, network="Noise2NoiseUNet")
+        check_size(x, channels=3, multiple=32, network="Noise2NoiseUNet", weight=next(self.parameters()))
         pooled = [max_pool2d(self.encode_1(x), 2)]  # (N, 48, H/2, W/2)
         for encode in self.encode:
             pooled.append(max_pool2d(encode(pooled[-1]), 2))  # (N, 48, H/4, W/4) ... (N, 48, H/32, W/32)
@@ -296,7 +298,7 @@ class TinyDenoiser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H, W), H and W even."""
-        check_size(x, channels=3, multiple=2, network="TinyDenoiser")
+        check_size(x, channels=3, multiple=2, network="TinyDenoiser", weight=self.output.weight)
         h = relu(self.enter(x))  # (N, 24, H, W)
         for _ in range(2):
             a = relu(self.encode(h))  # (N, 24, H, W)
@@ -316,18 +318,20 @@ class SelfEnsemble(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model = check_model(model)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, H) -> (N, C, H, H)."""
         if not isinstance(x, Tensor) or x.dim() != 4 or x.shape[-1] != x.shape[-2]:
             shape = tuple(x.shape) if isinstance(x, Tensor) else f"a {type(x).__name__}"
             raise ValueError(f"SelfEnsemble takes square images of shape (N, C, H, H), but got {shape}.")
+        check_model(self.model, x)
         outputs = []
         for turns in range(4):
             for mirror in (False, True):
                 turned = torch.rot90(x.flip(-1) if mirror else x, turns, (-2, -1))
-                output = torch.rot90(self.model(turned), -turns, (-2, -1))
+                output = check_output(self.model(turned), turned)
+                output = torch.rot90(output, -turns, (-2, -1))
                 outputs.append(output.flip(-1) if mirror else output)
         return torch.stack(outputs).mean(dim=0)
 
@@ -361,10 +365,11 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def check_size(x: Tensor, *, channels: int, multiple: int, network: str) -> None:
+def check_size(x: Tensor, *, channels: int, multiple: int, network: str, weight: Tensor | None = None) -> None:
     """Raise a clear error unless x is a float batch (N, channels, H, W) with H and W divisible by `multiple`.
 
-    Only the shape and the dtype are looked at: looking at values would stall a GPU on every step.
+    With one of the network's weights, x must also have its dtype and be on its device. Only the shape and the type are looked
+    at: looking at values would stall a GPU on every step.
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"{network} takes a torch.Tensor of shape (N, {channels}, H, W), but got a {type(x).__name__}.")
@@ -381,3 +386,19 @@ def check_size(x: Tensor, *, channels: int, multiple: int, network: str) -> None
             f"{network} needs a height and a width that divide by {multiple}, but got {height} x {width}; "
             f"pad the image to {-(-max(height, 1) // multiple) * multiple} x {-(-max(width, 1) // multiple) * multiple}."
         )
+    if weight is not None:
+        _check_type(x, weight, network)
+
+
+def _check_type(x: Tensor, weight: Tensor, network: str) -> None:
+    """Whether a layer with this weight can compute with x; its own complaint would speak of biases."""
+    if x.layout != torch.strided:
+        raise TypeError(f"{network} takes a dense tensor, but got {x.layout}; write image.to_dense().")
+    if x.device != weight.device:
+        raise ValueError(
+            f"{network} is on {weight.device}, but the images are on {x.device}; write image.to({str(weight.device)!r})."
+        )
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"{network} computes in {weight.dtype}, but got {x.dtype}; write image.to({weight.dtype}).")
+    if x.is_inference() and torch.is_grad_enabled():
+        raise ValueError(f"{network} cannot take gradients of images made in torch.inference_mode(); write image.clone().")

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from .validation import check_choice, check_count, check_generator, check_images, check_number
+from .validation import check_choice, check_count, check_flag, check_generator, check_images, check_number, kind
 
 MILD, MODERATE, SEVERE = 0.10, 0.25, 0.40
 """The three levels of mu in Casey and Racape, Figure 1."""
@@ -53,6 +53,7 @@ def add_noise(image: Tensor, mu: float | Tensor, *, generator: torch.Generator |
     """
     check_images(image)
     check_generator(generator, image.device)
+    check_flag(clip, "clip")
     weight = _mixing_weight(mu, image)
     standard_normal = torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype)
     noisy = (1 - weight) * image + weight * standard_normal
@@ -103,13 +104,14 @@ class Blend(Noise):
         low, high = self._bounds()
         check_number(low, "mu", 0, 1, example=MODERATE)
         check_number(high, "mu", 0, 1, example=MODERATE)
+        check_flag(self.clip, "clip")
         if low > high:
             raise ValueError(f"mu=(low, high) needs low <= high, but is {self.mu}; for example mu=(0.0, 0.5).")
 
     def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         if not isinstance(self.mu, tuple):
             return add_noise(image, self.mu, generator=generator, clip=self.clip)
-        check_images(image, min_dim=4)
+        check_images(image, dims=4)
         check_generator(generator, image.device)
         low, high = self.mu
         share = torch.rand(len(image), generator=generator, device=image.device, dtype=image.dtype)
@@ -150,6 +152,7 @@ class Gaussian(Noise):
 
     def __post_init__(self) -> None:
         check_number(self.sigma, "sigma", 0, example=0.1)
+        check_flag(self.clip, "clip")
 
     @property
     def unbiased(self) -> bool:  # type: ignore[override]
@@ -212,8 +215,8 @@ class Bernoulli(Noise):
 
     def __post_init__(self) -> None:
         check_number(self.p, "p", 0, 1, example=0.5)
-        if self.missing != 0 and not (isinstance(self.missing, float) and math.isnan(self.missing)):
-            raise ValueError(f"missing must be 0 or NaN, but is {self.missing!r}; for example missing=math.nan.")
+        if not isinstance(self.missing, (int, float)) or self.missing == self.missing != 0:
+            raise ValueError(f"missing must be 0 or NaN, but is {kind(self.missing)}; for example missing=math.nan.")
 
     def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(image)
@@ -240,6 +243,7 @@ class Impulse(Noise):
 
     def __post_init__(self) -> None:
         check_number(self.p, "p", 0, 1, example=0.3)
+        check_flag(self.salt_and_pepper, "salt_and_pepper")
 
     def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(image)
@@ -300,7 +304,7 @@ class PointSample(Noise):
         return avg_pool2d(residual.square(), self.cell)
 
     def _check_cells(self, image: Tensor) -> None:
-        check_images(image, min_dim=4)
+        check_images(image, dims=4)
         height, width = image.shape[-2:]
         if image.dim() != 4 or height % self.cell or width % self.cell:
             raise ValueError(
@@ -340,15 +344,24 @@ def clipped_normal_moments(centre: Tensor, sigma: float) -> tuple[Tensor, Tensor
 
 
 def parse_noise(text: str) -> Noise:
-    """The noise model that a command line names: 'blend:0.25', 'gaussian:0.1', 'poisson:30', 'bernoulli:0.5', 'impulse:0.3'."""
+    """The noise model that a command line names: 'blend:0.25', 'gaussian:0.1', 'poisson:30', 'bernoulli:0.5', 'impulse:0.3'.
+
+    'blend:0-0.5' draws a mu from 0 to 0.5 for each image.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"noise must be a text, but is {kind(text)}; for example 'blend:0.25'.")
     kinds = {"blend": Blend, "gaussian": Gaussian, "poisson": Poisson, "bernoulli": Bernoulli, "impulse": Impulse}
-    kind, _, level = text.partition(":")
-    check_choice(kind, "noise", tuple(kinds))
+    name, _, level = text.partition(":")
+    check_choice(name, "noise", tuple(kinds))
+    low, _, high = level.partition("-")
+    is_range = name == "blend" and low and high and low[-1] not in "eE"  # '1e-3' and '-1' are numbers
     try:
-        value = float(level)
+        value = (float(low), float(high)) if is_range else float(level)
     except ValueError:
-        raise ValueError(f"noise must read KIND:LEVEL, but is {text!r}; for example 'blend:0.25'.") from None
-    model: Noise = kinds[kind](value)
+        raise ValueError(
+            f"noise must read KIND:LEVEL, or blend:LOW-HIGH, but is {text!r}; for example 'blend:0.25' or 'blend:0-0.5'."
+        ) from None
+    model: Noise = kinds[name](value)  # type: ignore[arg-type]  # a pair is for a blend alone
     return model
 
 

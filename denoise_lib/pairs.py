@@ -11,6 +11,7 @@ import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -23,10 +24,13 @@ from tqdm import tqdm
 from .downloads import cache_folder
 from .noise import PointSample
 from .photographs import photo_files, square_crops
-from .validation import check_count, stream_seed
+from .validation import check_count, check_flag, stream_seed
 
 TEST_PAIRS = 1000
 """Size of the test set behind the results on photos."""
+MOST_PAIRS, LARGEST_SQUARE = 10**6, 8192
+PART = 32
+"""Squares that are held as floats at a time."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,13 @@ def photo_pairs(
         >>> pairs.first.shape, pairs.first.dtype
         (torch.Size([8, 3, 32, 32]), torch.uint8)
     """
-    check_count(count, "count", example=1000)
-    check_count(cell, "cell", example=8)
-    check_count(side, "side", example=32)
+    check_count(count, "count", high=MOST_PAIRS, example=1000)
+    check_count(cell, "cell", high=LARGEST_SQUARE, example=8)
+    check_count(side, "side", high=LARGEST_SQUARE, example=32)
+    check_count(side * cell, "side * cell", high=LARGEST_SQUARE)
     check_count(seed, "seed", 0, example=0)
+    check_flag(cache, "cache")
+    check_flag(progress, "progress")
     files = photo_files(split, source, root=root)
     path = cache_folder() / "pairs" / f"{split}-{count}-{_key(files, count, cell, side, seed)}.safetensors"
     if cache and path.exists():
@@ -96,8 +103,9 @@ def photo_pairs(
 def distinct_photos(split: str, source: str | os.PathLike[str], count: int, first: int, *, seed: int = 0) -> int:
     """How many photos the first pairs of `photo_pairs` are crops of: crops of one photo are alike, and no independent draws."""
     files = len(photo_files(split, source))
-    crops = -(-check_count(count, "count", example=1000) // files)
-    order = torch.randperm(files * crops, generator=torch.Generator().manual_seed(seed))[:count]
+    crops = -(-check_count(count, "count", high=MOST_PAIRS, example=1000) // files)
+    generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+    order = torch.randperm(files * crops, generator=generator)[:count]
     return len((order[: check_count(first, "first", example=240)] // crops).unique())
 
 
@@ -117,10 +125,12 @@ def _build(files: list[Traversable], count: int, cell: int, side: int, seed: int
     hidden = not (progress and sys.stderr.isatty())
     for index, square in enumerate(tqdm(squares, "building pairs", len(files), unit="photo", leave=False, disable=hidden)):
         generator = torch.Generator().manual_seed(stream_seed(seed, (1 << 31) + index))
-        image = square.float() / 255
         here = slice(index * crops, (index + 1) * crops)
-        for target, value in ((first, noise(image, generator)), (second, noise(image, generator)), (clean, noise.clean(image))):
-            target[here] = (value * 255).round().to(torch.uint8)
+        noisy = partial(noise, generator=generator)
+        for target, reduce in ((first, noisy), (second, noisy), (clean, noise.clean)):
+            # Part by part: as floats, the squares of one photo may take a gigabyte. The random numbers stay the same.
+            for part, place in zip(square.split(PART), target[here].split(PART), strict=True):
+                place.copy_((reduce(part.float() / 255) * 255).round())
     # Photo by photo would show a network one scene for a hundred pairs in a row: mix them, once and for all.
     order = torch.randperm(len(first), generator=torch.Generator().manual_seed(seed))[:count]
     return PhotoPairs(first[order], second[order], clean[order])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,11 +25,21 @@ from .losses import LOSSES
 from .metrics import mse, psnr
 from .models import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet, count_parameters
 from .noise import MODERATE, Bernoulli, Blend, parse_noise
-from .pairs import TEST_PAIRS, PhotoPairs, photo_pairs
+from .pairs import MOST_PAIRS, TEST_PAIRS, PhotoPairs, photo_pairs
 from .photo_results import photo_table
-from .results import machine, read_results, write_json
+from .results import machine, read_results, results_file, write_json
 from .training import default_device, evaluate, fit, predict
-from .validation import check_choice, check_count, check_number
+from .validation import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_instance,
+    check_list,
+    check_model,
+    check_number,
+    check_path,
+    kind,
+)
 from .weights import read_weights, write_weights
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -72,7 +82,12 @@ class Photos:
     """What the photos are, for the results file."""
 
     def __post_init__(self) -> None:
+        check_path(self.train, "train")
+        if self.held_out is not None:
+            check_path(self.held_out, "held_out")
         check_count(self.cell, "cell", example=8)
+        if not isinstance(self.about, str):
+            raise TypeError(f"about must be a text, but is {kind(self.about)}; for example 'my photos'.")
 
     def training_pairs(self, count: int) -> PhotoPairs:
         """The fixed training pairs."""
@@ -113,11 +128,12 @@ class PhotoRun:
         check_number(self.lr, "lr", 0, open_low=True, example=5e-4)
         check_count(self.epochs, "epochs", example=50)
         check_count(self.seed, "seed", 0, example=0)
-        check_count(self.pairs, "pairs", example=50_000)
+        check_count(self.pairs, "pairs", high=MOST_PAIRS, example=50_000)
+        check_flag(self.amp, "amp")
+        if not isinstance(self.noise, str):
+            raise TypeError(f"noise must be 'point-sample' or a text such as 'gaussian:0.1', but is {kind(self.noise)}.")
         if self.noise == "point-sample":
             return
-        if not isinstance(self.noise, str):
-            raise TypeError(f"noise must be 'point-sample' or a text such as 'gaussian:0.1', but is {self.noise!r}.")
         noise = parse_noise(self.noise)
         if self.recipe != "paper":
             raise ValueError(f"recipe {self.recipe!r} is for the noise 'point-sample' alone, but noise is {self.noise!r}.")
@@ -135,7 +151,8 @@ class PhotoRun:
 
 def training_set(run: PhotoRun, photos: Photos) -> NoisyPairs | NoisyImages:
     """The pairs that a run trains on."""
-    recipe, pairs = RECIPES[run.recipe], photos.training_pairs(run.pairs)
+    _check_run(run)
+    recipe, pairs = RECIPES[run.recipe], _check_source(photos).training_pairs(run.pairs)
     if run.noise == "point-sample":
         target = pairs.second if run.targets == "noisy" else pairs.clean
         exchange = recipe.exchange and run.targets == "noisy"
@@ -150,6 +167,9 @@ def training_set(run: PhotoRun, photos: Photos) -> NoisyPairs | NoisyImages:
 
 def test_images(run_noise: str, pairs: PhotoPairs) -> tuple[Tensor, Tensor]:
     """(noisy, clean) of a test set under a noise, float32 (N, 3, H, W); one fixed draw that all models share."""
+    check_instance(pairs, "pairs", PhotoPairs, "photo_pairs('test', count=8)")
+    if not isinstance(run_noise, str):
+        raise TypeError(f"run_noise must be 'point-sample' or a text such as 'gaussian:0.1', but is {kind(run_noise)}.")
     if run_noise == "point-sample":
         return pairs.first.float() / 255, pairs.clean.float() / 255
     images = NoisyImages(pairs.clean, parse_noise(run_noise), seed=1)
@@ -160,16 +180,18 @@ def execute(
     run: PhotoRun, photos: Photos, folder: str | os.PathLike[str], *, device: str | None = None, threads: int | None = None
 ) -> dict[str, Any]:
     """Train and measure one run, or read its result where it is already there; arguments as for `experiments.execute`."""
-    base = Path(folder) / run.name
+    _check_run(run)
+    _check_source(photos)
+    base, chosen_device = Path(check_path(folder, "folder")) / run.name, default_device(device)
     card_file, checkpoint = base.with_name(base.name + ".json"), base.with_name(base.name + ".pt")
     if card_file.exists():
         kept: dict[str, Any] = json.loads(card_file.read_text(encoding="utf-8"))["result"]
         _check_photos(kept.get("photos"), photos, card_file)
         return kept
     if threads is not None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(check_count(threads, "threads", high=1024, example=1))
     print(f"--- {run.name}", flush=True)
-    chosen_device, recipe = default_device(device), RECIPES[run.recipe]
+    recipe = RECIPES[run.recipe]
     tests = {name: test_images(run.noise, pairs) for name, pairs in photos.test_sets().items()}
     noisy, clean = tests["test"]
     with torch.random.fork_rng():  # the initial weights follow the run's seed; the global generator is left as it was
@@ -207,8 +229,10 @@ def reproduce(
     runs: Iterable[PhotoRun], photos: Photos, output: str | os.PathLike[str], *, device: str | None = None, jobs: int = 1
 ) -> dict[str, Any]:
     """Execute runs that are not done yet, and write all results, old and new; arguments as for `experiments.reproduce`."""
-    path = Path(output)
-    check_count(jobs, "jobs", example=1)
+    path, runs = results_file(output), _checked(runs)
+    check_count(jobs, "jobs", high=1024, example=1)
+    _check_source(photos)
+    default_device(device)
     done = _known_runs(path)
     for result in done.values():
         _check_photos(result.get("photos"), photos, path)
@@ -222,7 +246,7 @@ def reproduce(
 
 def describe(photos: Photos) -> dict[str, Any]:
     """What the sets are, and how noisy: counts, and PSNR of the noisy images in both definitions."""
-    facts: dict[str, Any] = {"about": photos.about, "cell": photos.cell}
+    facts: dict[str, Any] = {"about": _check_source(photos).about, "cell": photos.cell}
     for name, pairs in photos.test_sets().items():
         noisy, clean = test_images("point-sample", pairs)
         facts[name] = {
@@ -237,22 +261,25 @@ def describe(photos: Photos) -> dict[str, Any]:
 
 def measure_untrained(photos: Photos, output: str | os.PathLike[str], seeds: int = 12) -> dict[str, Any]:
     """PSNR of BaseNet before any training, over several initialisations: the second paper's 6.95 dB."""
-    noisy, clean = test_images("point-sample", photos.test_sets()["test"])
+    path = results_file(output)
+    check_count(seeds, "seeds", high=1000, example=12)
+    noisy, clean = test_images("point-sample", _check_source(photos).test_sets()["test"])
     scores = []
-    for seed in range(check_count(seeds, "seeds", example=12)):
+    for seed in range(seeds):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = BaseNet()
         scores.append(psnr(predict(model, noisy).clamp(0, 1), clean))
     black = psnr(torch.zeros_like(clean), clean)
-    return _add(Path(output), {"untrained_basenet": {"psnr": scores, "black_psnr": black}})
+    return _add(path, {"untrained_basenet": {"psnr": scores, "black_psnr": black}})
 
 
 def measure_baselines(photos: Photos, output: str | os.PathLike[str], tuning_images: int = 200) -> dict[str, Any]:
     """Tune each filter on training photos, and measure it on the test sets; BM3D, a second an image, on fewer."""
     from .baselines import COLOUR_FILTERS, tune_colour_filter  # needs PyWavelets and bm3d, which nothing else here does
 
-    noisy, clean = test_images("point-sample", photos.training_pairs(tuning_images))
+    path = results_file(output)
+    noisy, clean = test_images("point-sample", _check_source(photos).training_pairs(tuning_images))
     tests = {name: test_images("point-sample", pairs) for name, pairs in photos.test_sets().items()}
     rows = []
     for name in COLOUR_FILTERS:
@@ -266,7 +293,7 @@ def measure_baselines(photos: Photos, output: str | os.PathLike[str], tuning_ima
             sizes[test] = len(some_clean)
         rows.append({"baseline": name, "psnr": scores, "images": sizes, "fitted": chosen, "tuned_on": tuned_on})
         print(f"{name:22s} {scores}", flush=True)
-    return _add(Path(output), {"baselines": rows})
+    return _add(path, {"baselines": rows})
 
 
 def clipping_run(clip: bool, seed: int, *, mu: float = MODERATE, epochs: int = 10) -> dict[str, Any]:
@@ -280,6 +307,7 @@ def clipping_run(clip: bool, seed: int, *, mu: float = MODERATE, epochs: int = 1
         within four pixels), and the mean squared errors to the clean digits: as predicted, and with m undone.
     """
     noise = Blend(mu, clip=clip)
+    check_count(seed, "seed", 0, example=0)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = UNet()
@@ -301,7 +329,9 @@ def clipping_run(clip: bool, seed: int, *, mu: float = MODERATE, epochs: int = 1
 
 def measure_clipping(output: str | os.PathLike[str], seeds: int = 3) -> dict[str, Any]:
     """`clipping_run` with and without clipping, over several seeds, into the results file."""
-    return _add(Path(output), {"clipping": [clipping_run(clip, seed) for clip in (False, True) for seed in range(seeds)]})
+    path = results_file(output)
+    check_count(seeds, "seeds", high=1000, example=3)
+    return _add(path, {"clipping": [clipping_run(clip, seed) for clip in (False, True) for seed in range(seeds)]})
 
 
 def export_weights(
@@ -312,18 +342,20 @@ def export_weights(
     Raises:
         ValueError: two kinds of training of one network, such as two learning rates, would get one name.
     """
+    path, target = results_file(output), Path(check_path(folder, "folder"))
+    _check_source(photos)
     chosen: dict[str, PhotoRun] = {}
-    for run in sorted(runs, key=lambda run: run.seed):
+    for run in sorted(_checked(runs), key=lambda run: run.seed):
         # "unet-mild" and its like are the first paper's.
         name = ("noise2noise-unet" if run.network == "unet" else run.network) + ("" if run.loss == "l2" else f"-{run.loss}")
         if replace(chosen.setdefault(name, run), seed=0) != replace(run, seed=0):
             raise ValueError(f"two trainings would both be exported as {name!r}; export a table with one row for each network.")
     for name, run in chosen.items():
-        base = Path(output).parent / "runs" / run.name
+        base = path.parent / "runs" / run.name
         kept = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
         model = read_weights(base.with_name(base.name + ".safetensors").read_bytes(), kept)
         card = _card(run, photos, kept["result"]) | {"psnr_builtin": builtin_psnr(model)}
-        write_weights(model, Path(folder) / name, card)
+        write_weights(model, target / name, card)
 
 
 def _card(run: PhotoRun, photos: Photos, result: dict[str, Any]) -> dict[str, Any]:
@@ -357,9 +389,7 @@ def leader_board_score(model: nn.Module, *, seed: int = 0) -> float:
     Raises:
         ValueError: the network has too many parameters, or its outputs have another shape or are no numbers.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module such as TNet(), but is a {type(model).__name__}.")
-    parameters = sum(parameter.numel() for parameter in model.parameters())  # frozen ones too
+    parameters = sum(parameter.numel() for parameter in check_model(model).parameters())  # frozen ones too
     if parameters > PARAMETER_LIMIT:
         raise ValueError(f"the network has {parameters:,} parameters, but the leader board allows {PARAMETER_LIMIT:,}.")
     return builtin_psnr(model, seed=seed)
@@ -367,6 +397,7 @@ def leader_board_score(model: nn.Module, *, seed: int = 0) -> float:
 
 def builtin_psnr(model: nn.Module, *, seed: int = 0) -> float:
     """PSNR in dB of a network on 200 fixed pairs of the built-in test photos, which anybody can repeat."""
+    check_model(model)
     pairs = photo_pairs("test", count=200, seed=seed, cache=False, progress=False)
     noisy, clean = test_images("point-sample", pairs)
     return psnr(predict(model, noisy).clamp(0, 1), clean)
@@ -386,6 +417,8 @@ def table_runs(table: str, base: PhotoRun, seeds: Iterable[int], networks: Itera
         ValueError: an unknown table or network.
     """
     check_choice(table, "table", ("1", "2", "course", "targets"))
+    _check_run(base, "base")
+    seeds = check_list(list(seeds) if isinstance(seeds, range) else seeds, "seeds", [0, 1])
     if networks is not None and table != "2":
         raise ValueError(f"networks chooses rows of table '2', but the table is {table!r}.")
     rows: dict[str, dict[str, Any]] = {
@@ -396,16 +429,30 @@ def table_runs(table: str, base: PhotoRun, seeds: Iterable[int], networks: Itera
         "basenet": {"network": "basenet"},
     }
     chosen: list[dict[str, Any]]
+    chosen_names = [*rows] if networks is None else check_list(networks, "networks", ["tnet"])
     if table == "1":
         chosen = [{"network": "tnet", "lr": lr} for lr in (1e-4, 5e-4, 9e-4)]
     elif table == "2":
-        chosen = [rows[check_choice(name, "network", tuple(rows))] for name in (rows if networks is None else networks)]
+        chosen = [rows[check_choice(name, "network", tuple(rows))] for name in chosen_names]
     elif table == "course":
         chosen = [{"network": "tiny-denoiser", "lr": 3e-3, "recipe": "course"}]
     else:
         noises = ("point-sample", f"gaussian:{25 / 255:.4f}", "poisson:30", "bernoulli:0.5")
         chosen = [{"network": "tnet", "noise": noise, "targets": targets} for noise in noises for targets in ("noisy", "clean")]
     return [replace(base, seed=seed, **row) for seed in seeds for row in chosen]
+
+
+def _check_run(run: PhotoRun, name: str = "run") -> PhotoRun:
+    return check_instance(run, name, PhotoRun, "PhotoRun('tnet')")
+
+
+def _checked(runs: Iterable[PhotoRun]) -> list[PhotoRun]:
+    runs = check_list(list(runs) if isinstance(runs, Iterator) else runs, "runs", ["PhotoRun('tnet')"])
+    return [_check_run(run, "each of runs") for run in runs]
+
+
+def _check_source(photos: Photos) -> Photos:
+    return check_instance(photos, "photos", Photos, "Photos('builtin')")
 
 
 def _check_photos(fingerprint: str | None, photos: Photos, path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from .losses import LOSSES
+from .validation import LARGEST, check_choice, check_list, check_number, check_real, kind, reading
 
 # Table 1: learning rate -> (PSNR in dB, its deviation over five runs, "loss", its deviation).
 PAPER_RATES: dict[float, tuple[float, float, float, float]] = {
@@ -33,9 +36,11 @@ GROUP = ("network", "loss", "lr", "recipe", "noise", "targets", "pairs", "epochs
 
 def model_name(network: str, loss: str) -> str:
     """'TNet + L1' for ("tnet", "l1")."""
-    return NAMES[network] + ("" if loss == "l2" else f" + {loss.upper()}")
+    check_choice(network, "network", tuple(NAMES))
+    return NAMES[network] + ("" if check_choice(loss, "loss", tuple(LOSSES)) == "l2" else f" + {loss.upper()}")
 
 
+@reading("runs", "the runs of read_results('tnet')")
 def summarize_photo_runs(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row for each kind of run: mean and standard deviation of the scores over the seeds.
 
@@ -59,10 +64,13 @@ def summarize_photo_runs(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]
 
 def mean_and_std(values: Iterable[float]) -> tuple[float, float | None]:
     """Mean, and standard deviation where there are two values or more."""
-    numbers = list(values)
+    if not isinstance(values, (list, tuple, Iterator)):
+        raise TypeError(f"values must be a list of numbers, but are {kind(values)}; for example [25.3, 25.1].")
+    numbers = check_list([check_number(value, "each value", -LARGEST) for value in values], "values", [25.3, 25.1])
     return statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None
 
 
+@reading("content", "read_results('tnet')")
 def photo_table(content: dict[str, Any]) -> str:
     """All runs as Markdown: the budget of each, its PSNRs, and the paper's where the paper has it."""
     lines = [
@@ -95,6 +103,7 @@ def photo_table(content: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@reading("rows", "summarize_photo_runs()")
 def paper_row(rows: list[dict[str, Any]], network: str, loss: str) -> dict[str, Any] | None:
     """The row of one of the paper's models, by its protocol and with the most epochs."""
     rate = 1e-3 if network == "unet" else 5e-4
@@ -103,6 +112,7 @@ def paper_row(rows: list[dict[str, Any]], network: str, loss: str) -> dict[str, 
     return max(found, key=lambda row: (row["pairs"], row["epochs"]), default=None)
 
 
+@reading("content", "read_results('tnet')")
 def readme_photo_table(content: dict[str, Any]) -> str:
     """The README's table, in Markdown: the paper's models, the best filter and the course's network."""
     rows = summarize_photo_runs(content["runs"])
@@ -136,4 +146,7 @@ def format_psnr(score: tuple[float, float | None] | None) -> str:
     """'25.32 ± 0.01'; the deviation is left out where there is one seed, and '-' stands for no score."""
     if score is None:
         return "-"
-    return f"{score[0]:.2f}" + (f" ± {score[1]:.2f}" if score[1] is not None else "")
+    if not isinstance(score, (tuple, list)) or len(score) != 2:
+        raise TypeError(f"score must be (mean, deviation or None), but is {kind(score)}; for example (25.32, 0.01).")
+    mean, deviation = check_real(score[0], "the mean"), score[1]
+    return f"{mean:.2f}" + (f" ± {check_real(deviation, 'the deviation'):.2f}" if deviation is not None else "")

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from threading import Lock
+from typing import IO
 
 import numpy as np
 import torch
@@ -19,8 +22,8 @@ from joblib import Parallel, delayed
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .downloads import DataError, data_folder
-from .validation import check_choice, check_count, check_number, check_path, stream_seed
+from .downloads import DataError, check_file, data_folder, download_file, unpack_archive
+from .validation import check_choice, check_count, check_number, check_path, check_tensor, kind, stream_seed
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 # Natural colour photos that the two packages carry: (package, folder, file).
@@ -32,6 +35,20 @@ BUILTIN: dict[str, tuple[tuple[str, str], ...]] = {
     "test": (("skimage", "data/coffee.png"), ("sklearn", "datasets/images/flower.jpg")),
 }  # fmt: skip
 SMALLEST_CROP = 0.7
+# As torchvision has them: 13,394 photos whose shorter side has 160 pixels.
+IMAGENETTE_ADDRESS = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-160.tgz"
+IMAGENETTE_CHECKSUM = "md5:e793b78cc4c9e9a4ccc0c1155377a412"
+IMAGENETTE_SIZE = 99_003_388
+MAX_PIXELS = 80_000_000
+"""What `read_photo` opens at most. A file of a few kilobytes can claim billions; from 89 million on Pillow warns by itself."""
+# Not every format that Pillow knows: some, such as EPS, are programs that it would run.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# Raw files often hold a TIFF: Pillow would show their thumbnail as if it were the photo.
+UNREAD_SUFFIXES = (
+    ".svg", ".heic", ".heif", ".avif", ".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".pef",
+    ".srw",
+)  # fmt: skip
+_OPENING = Lock()
 
 
 def photos(
@@ -47,9 +64,9 @@ def photos(
 
     Args:
         split: "train" or "test", no photo is in both; or "all".
-        source: "builtin" (seven photos, offline), "imagenette" (9,469 and 3,925 photos of 160 px, through torchvision, 99
-            MB) or a folder. A folder is searched for `train` and `test` (or `val`) inside it; where it has none, each fifth of
-            its photos, in the order of their names, is for the test.
+        source: "builtin" (seven photos, offline), "imagenette" (9,469 and 3,925 photos of 160 px; 99 MB are downloaded
+            once) or a folder. A folder is searched for `train` and `test` (or `val`) inside it; where it has none, each
+            fifth of its photos, in the order of their names, is for the test.
         size: side S of the result. Photos that are smaller are enlarged, which makes the noise of `PointSample` milder.
         crops: squares per photo: the largest central one, then random ones whose side is 70-100 % of it.
         seed: of the random squares; photo i has a stream of its own.
@@ -101,20 +118,101 @@ def square_crops(files: list[Traversable], *, size: int = 256, crops: int = 1, s
 
 
 def read_photo(file: str | os.PathLike[str] | Traversable | bytes) -> Image.Image:
-    """Open a photo (a path, or the bytes of its file) as RGB, turned upright; raise `DataError` where it cannot be read."""
-    path = Path(file) if isinstance(file, str | os.PathLike) else file
-    name = "the image" if isinstance(path, bytes) else path.name
+    """Read a photo as RGB, 8 bits a channel, turned upright as its EXIF data say.
+
+    Transparent parts are shown on white, 16 bits are scaled to 8, and of an animation the first picture is taken. Colour
+    profiles are ignored.
+
+    Args:
+        file: a JPEG, PNG, WebP, BMP, GIF or TIFF file: its path, or its bytes.
+
+    Raises:
+        TypeError: neither a path nor bytes.
+        DataError: the file is missing, damaged, cut off, of another format, or larger than `MAX_PIXELS`.
+    """
+    if not isinstance(file, str | os.PathLike | bytes | Traversable):
+        raise TypeError(f"file must be a path such as 'photo.jpg', or the bytes of such a file, but is {kind(file)}.")
+    path = Path(check_path(file, "file")) if isinstance(file, str | os.PathLike) else file
+    name = "the image" if isinstance(path, bytes) else " ".join(path.name.split()) or str(path)
+    suffix = Path(name).suffix.lower()
+    if suffix in UNREAD_SUFFIXES:
+        raise DataError(f"{name} cannot be read as a photo ({suffix[1:].upper()} is not read here); save it as JPEG or PNG.")
     try:
-        with io.BytesIO(path) if isinstance(path, bytes) else path.open("rb") as stream, Image.open(stream) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):  # Pillow would cut 16-bit values off at 255
-                upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
-            elif upright.mode in ("I", "F"):
-                raise ValueError("its pixels are neither 8-bit nor 16-bit numbers")
-            return upright.convert("RGB")
-    except (OSError, ValueError, TypeError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        reason = "its bytes are no image of a known format" if isinstance(error, UnidentifiedImageError) else error
-        raise DataError(f"{name} cannot be read as a photo ({reason}).") from error
+        with io.BytesIO(path) if isinstance(path, bytes) else path.open("rb") as stream, _open(stream) as image:
+            return _as_rgb(image)
+    except Exception as error:  # a decoder that is fed with garbage raises errors of many kinds
+        raise DataError(f"{name} cannot be read as a photo ({_reason(error)}).") from error
+
+
+def _open(stream: IO[bytes]) -> Image.Image:
+    """Read an image's header, and refuse it where it claims too many pixels, before any of them is decoded."""
+    too_many = DataError(f"it has more than {MAX_PIXELS // 10**6} million pixels; save a smaller copy")
+    try:
+        # Python keeps its list of warnings for all threads together: one at a time.
+        with _OPENING, warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            image = Image.open(stream, formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise too_many from None
+    if image.width * image.height > MAX_PIXELS:
+        raise too_many
+    return image
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    bits_16 = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")  # "I" in older Pillows
+    upright = ImageOps.exif_transpose(image)
+    if bits_16:  # Pillow would cut the values off at 255
+        return Image.fromarray((np.asarray(upright) / np.float32(257)).round().astype(np.uint8)).convert("RGB")
+    if upright.mode in ("I", "F"):
+        raise DataError("its pixels are neither 8-bit nor 16-bit numbers")
+    if upright.has_transparency_data:  # to drop the alpha channel alone would show colours that nobody ever saw
+        rgba = upright.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return upright.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    """Why a photo cannot be read, on one line and without a full stop."""
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no JPEG, PNG, WebP, BMP, GIF or TIFF; save it as JPEG or PNG"
+    if isinstance(error, OSError) and error.strerror:  # of the file system
+        return error.strerror
+    return "it is damaged or cut off: " + " ".join((str(error) or type(error).__name__).split()).rstrip(".")
+
+
+def photo_tensor(photo: Image.Image) -> Tensor:
+    """A photo's pixels: an RGB or gray PIL image -> uint8 (1, 3, H, W) or (1, 1, H, W)."""
+    if not isinstance(photo, Image.Image) or photo.mode not in ("RGB", "L"):
+        told = f"has the mode {photo.mode}" if isinstance(photo, Image.Image) else f"is {kind(photo)}"
+        raise TypeError(f"photo must be an RGB or gray PIL image such as read_photo returns, but {told}.")
+    pixels = torch.from_numpy(np.array(photo))  # a copy, which may be written to
+    return pixels.view(1, 1, *pixels.shape) if pixels.dim() == 2 else pixels.permute(2, 0, 1)[None].contiguous()
+
+
+def patches(images: Tensor, side: int = 64) -> Tensor:
+    """Cut images into squares, row by row and image by image; what is left over at the right and the bottom is dropped.
+
+    Args:
+        images: any dtype, (N, C, H, W), at least `side` pixels high and wide.
+        side: of a square, in pixels.
+
+    Returns:
+        (N * (H // side) * (W // side), C, side, side), of the images' dtype.
+
+    Example:
+        >>> patches(torch.rand(2, 3, 256, 256), side=64).shape
+        torch.Size([32, 3, 64, 64])
+    """
+    check_tensor(images, "images")
+    check_count(side, "side", example=64)
+    if images.dim() != 4 or min(images.shape[-2:]) < side:
+        raise ValueError(f"images must be (N, C, H, W) and hold squares of side {side}, but have {tuple(images.shape)}.")
+    count, channels, height, width = images.shape
+    rows, columns = height // side, width // side
+    whole = images[..., : rows * side, : columns * side].reshape(count, channels, rows, side, columns, side)
+    return whole.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, side, side)  # (N, rows, columns, C, side, side)
 
 
 def square(image: Image.Image, size: int = 256, *, share: float = 1.0, left: float = 0.5, top: float = 0.5) -> Tensor:
@@ -137,7 +235,7 @@ def square(image: Image.Image, size: int = 256, *, share: float = 1.0, left: flo
     x = check_number(left, "left", 0, 1, example=0.5) * (image.width - side)
     y = check_number(top, "top", 0, 1, example=0.5) * (image.height - side)
     resized = image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box=(x, y, x + side, y + side))
-    return torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None]
+    return photo_tensor(resized)
 
 
 def _crops_of(file: Traversable, size: int, crops: int, seed: int, index: int) -> Tensor:
@@ -166,16 +264,13 @@ def _images_under(folder: Path) -> list[Path]:
 
 
 def _imagenette_files(split: str, root: Path) -> list[Traversable]:
-    from torchvision.datasets import Imagenette
-
     folder = root / "imagenette2-160"
     if not folder.is_dir():
-        root.mkdir(parents=True, exist_ok=True)
-        try:
-            Imagenette(str(root), size="160px", download=True)
-        except Exception as error:
-            raise DataError(
-                f"Imagenette could not be downloaded ({type(error).__name__}: {error}); work offline with "
-                "photos(source='builtin'), or with a folder of your own photos."
-            ) from error
+        archive = root / f"{folder.name}.tgz"
+        if archive.exists():
+            check_file(archive, IMAGENETTE_CHECKSUM)
+        else:
+            advice = "work offline with photos(source='builtin'), or with a folder of your own photos"
+            download_file([IMAGENETTE_ADDRESS], archive, IMAGENETTE_CHECKSUM, IMAGENETTE_SIZE, advice=advice, deadline=3600)
+        unpack_archive(archive, folder, members=20_000, size=300_000_000)
     return list(_images_under(folder / ("train" if split == "train" else "val")))

@@ -22,7 +22,15 @@ from .results import LEVELS
 from .saliency import check_pixel, evaluating, output_sum, smoothgrad_samples, squared_error
 from .targets import POWERS, Targets, best_prediction, corrupted_pixel
 from .training import predict
-from .validation import check_choice, check_count, check_number
+from .validation import (
+    check_choice,
+    check_count,
+    check_images,
+    check_model,
+    check_number,
+    check_pair,
+    kind,
+)
 from .weights import load_pretrained
 
 BROKEN: dict[str, dict[str, float | bool]] = {
@@ -51,6 +59,8 @@ def own_digit(photo: bytes) -> Tensor:
     Raises:
         DataError: bytes that are no image.
     """
+    if not isinstance(photo, bytes):
+        raise TypeError(f"photo must be bytes, but is {kind(photo)}; for example Path('7.png').read_bytes().")
     gray = square(read_photo(photo), 28).float().mean(1, keepdim=True) / 255
     paper = float(torch.cat([gray[..., 0, :], gray[..., -1, :], gray[..., :, 0], gray[..., :, -1]], dim=-1).median())
     ink = (paper - gray if paper > 0.5 else gray - paper).clamp_min(0)  # paper is never quite white, nor ink quite black
@@ -59,7 +69,8 @@ def own_digit(photo: bytes) -> Tensor:
 
 def noisy_copy(images: Tensor, mu: float, seed: int = 0, *, clip: bool = True) -> Tensor:
     """The images at level mu; one seed draws the same noise N at every level."""
-    return add_noise(images, mu, generator=torch.Generator(images.device).manual_seed(seed), clip=clip)
+    generator = torch.Generator(check_images(images, "images").device)
+    return add_noise(images, mu, generator=generator.manual_seed(check_count(seed, "seed", 0, example=0)), clip=clip)
 
 
 def render_noise(mu: float, images: Tensor, seed: int = 0, *, scale: int = 2) -> Rendered:
@@ -160,13 +171,15 @@ def render_assumptions(sigma: float, broken: tuple[str, ...] = (), *, draws: int
     """
     from matplotlib.figure import Figure
 
+    if not isinstance(broken, tuple):
+        raise TypeError(f"broken must be a tuple of names, but is {kind(broken)}; for example ('clipped',).")
     for name in broken:
         check_choice(name, "broken", tuple(BROKEN))
     arguments = {key: value for name in broken for key, value in BROKEN[name].items()}
     targets = Targets(sigma, **arguments)  # type: ignore[arg-type]
     grey = torch.linspace(0, 1, 21, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
-    noisy, target = targets.draw(grey.expand(check_count(draws, "draws", example=2000), -1), generator)
+    generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+    noisy, target = targets.draw(grey.expand(check_count(draws, "draws", high=10**6, example=2000), -1), generator)
     measured, predicted = target.mean(dim=0) - grey, targets.bias(grey)
     middle = 10  # at mid-grey, where clipping matters least
     slope = float(targets.kept(grey)[middle])
@@ -238,7 +251,12 @@ def render_smoothgrad(
     """
     from matplotlib.figure import Figure
 
-    maps = samples.mean(1)
+    check_images(samples, "samples", value_range=None, dims=4)
+    check_pair(noisy, clean)
+    check_pixel(pixel, noisy)
+    check_number(noise_level, "noise_level", 0, example=0.15)
+    check_choice(which, "which", SALIENCY_MAPS)
+    maps = samples.detach().mean(1)
     count = len(maps)
     ends = maps.double().cumsum(0) / torch.arange(1, count + 1).view(-1, 1, 1)
     limit = max(float(ends[-1].abs().quantile(0.99)), 1e-6)  # as Smilkov et al. cap outliers, but on a symmetric scale
@@ -280,6 +298,7 @@ def render_filters(pixel: tuple[int, int], models: dict[str, nn.Module], noisy: 
         (uint8 picture, lines of numbers).
     """
     _check_models(models)
+    check_pair(noisy, clean)
     kernels = {name: windows(filters(model, noisy, [pixel]).sum(1), [pixel]) for name, model in models.items()}
     kernels["Gaussian"] = gaussian_like(next(iter(kernels.values())))
     patch = windows(clean.mean(1), [pixel])
@@ -301,3 +320,7 @@ def render_filters(pixel: tuple[int, int], models: dict[str, nn.Module], noisy: 
 def _check_models(models: dict[str, nn.Module]) -> None:
     if not isinstance(models, dict) or not models:
         raise ValueError("models must be a dictionary with at least one network, for example {'TNet': TNet()}.")
+    for name, model in models.items():
+        check_model(model)
+        if not isinstance(name, str):
+            raise TypeError(f"models must have texts as names, but one is {kind(name)}; for example {{'TNet': TNet()}}.")

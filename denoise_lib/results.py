@@ -10,7 +10,8 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import date
 from importlib import metadata, resources
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from .noise import MILD, MODERATE, SEVERE
+from .validation import check_device, check_list, check_path, check_real, kind, reading
 
 LEVELS: dict[str, float] = {"mild": MILD, "moderate": MODERATE, "severe": SEVERE}
 # Casey and Racape, Table 1: mean squared error, seconds to train, milliseconds to infer (one untimed-warm-up forward pass).
@@ -35,7 +37,7 @@ PAPER_PARAMETERS = {"unet": 88_641, "autoencoder": 104_521}
 
 def read_results(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     """Measured results: of a file, or those that ship with the library, by name: `read_results("unet_vs_autoencoder")`."""
-    path = Path(name_or_path)
+    path = Path(check_path(name_or_path, "name_or_path"))
     if path.suffix != ".json":
         # In a checkout the folder stands beside the package; in an installed library, inside it.
         package = Path(str(resources.files("denoise_lib")))
@@ -43,23 +45,45 @@ def read_results(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
         path = next((choice for choice in choices if choice.exists()), choices[0])
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content
     except FileNotFoundError:
         raise ValueError(f"there are no results {str(name_or_path)!r}; for example 'unet_vs_autoencoder'.") from None
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"the results file {path.name} is damaged ({error}); restore it from the repository.") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"the results file {path.name} is damaged (it holds {kind(content)}); restore it from the repository.")
+    return content
+
+
+def results_file(output: str | os.PathLike[str]) -> Path:
+    """The path of a results file, whose name ends in .json."""
+    path = Path(check_path(output, "output"))
+    if path.suffix != ".json":
+        raise ValueError(
+            f"output must be a file name that ends in .json, but is {str(output)!r:.60}; for example results/mine.json."
+        )
+    return path
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically: a reader sees the old file or the new one, never a torn one."""
+    path = Path(check_path(path))
+    try:
+        text = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"content must be of dictionaries, lists, texts and numbers, as JSON has them ({error}).") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(path.name + ".part")
-    scratch.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
+    try:
+        scratch.write_bytes(text)
+        os.replace(scratch, path)
+    finally:  # a full disk leaves no half-written file
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
 
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Hardware and versions, to stand beside every measured number."""
+    device = check_device(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return {
         "device": name,
@@ -71,6 +95,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
+@reading("results", "the runs of read_results('unet_vs_autoencoder')")
 def summarize(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row for each (network, level, recipe, data, epochs): mean and standard deviation over the seeds."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -94,6 +119,7 @@ def summarize(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+@reading("content", "read_results('unet_vs_autoencoder')")
 def markdown_table(content: dict[str, Any]) -> str:
     """The results as Markdown: networks beside the paper's numbers, then the baselines."""
     lines = [
@@ -118,6 +144,7 @@ def markdown_table(content: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@reading("content", "read_results('unet_vs_autoencoder')")
 def readme_table(content: dict[str, Any]) -> str:
     """The README's table, in Markdown: the full MNIST, both recipes beside the paper, one row a network and level."""
     names = {"unet": "U-Net", "autoencoder": "autoencoder", "unet-no-skips": "U-Net, skips zeroed"}
@@ -144,6 +171,9 @@ def headline(key: str, value: float) -> None:
 
     The bands stand in `results/bands.json`. A number outside its band is no rounding matter: something has changed.
     """
+    if not isinstance(key, str):
+        raise TypeError(f"key must be a text, but is {kind(key)}; for example 'SSIM at mu 0.25'.")
+    check_real(value, "value")
     band = read_results("bands")["bands"].get(key)
     low, high = (band["low"], band["high"]) if band else (float("nan"), float("nan"))
     verdict = "ok" if low <= value <= high else "OUTSIDE"
@@ -159,10 +189,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         |---|---:|
         | TNet | 25.1 |
     """
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    columns = check_list(columns, "columns", ["network", "dB"])
+    if not isinstance(rows, (list, tuple, Iterator)):
+        raise TypeError(f"rows must be lists of cells, but are {kind(rows)}; for example [['TNet', 25.1]].")
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *(check_list(row, "each row", ["TNet", 25.1]) for row in rows)]
     for line in lines:
         if len(line) != len(columns):
-            raise ValueError(f"each row needs {len(columns)} cells, one a column, but one has {len(line)}: {list(line)}.")
+            raise ValueError(f"each row needs {len(columns)} cells, one a column, but one has {len(line)}.")
     joined = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
     joined[1] = joined[1].replace(" ", "")
     return "\n".join(joined)
@@ -170,7 +203,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def format_mse(mean: float, std: float | None = None) -> str:
     """'0.00487 ± 0.00003'; the deviation is left out where there is one seed."""
-    return f"{mean:.5f}" + (f" ± {std:.5f}" if std is not None else "")
+    return f"{check_real(mean, 'mean'):.5f}" + (f" ± {check_real(std, 'std'):.5f}" if std is not None else "")
 
 
 def _cpu_name() -> str:

@@ -17,20 +17,24 @@ import torch
 from torch import Tensor, nn
 
 from .validation import (
+    FLOATS,
     check_choice,
     check_count,
+    check_function,
     check_generator,
     check_images,
     check_model,
     check_number,
+    check_output,
     check_pair,
-    check_same_shape,
+    check_tensor,
     kind,
 )
 
 Score = Callable[..., Tensor]
 Place = tuple[int, int] | Tensor | None
 REDUCTIONS = ("mean", "abs", "square")
+MOST_SAMPLES = 10**6
 
 
 class Estimate(NamedTuple):
@@ -73,7 +77,7 @@ def smoothgrad(
     Raises:
         TypeError, ValueError: a bad argument, or a score that does not return one number an image.
     """
-    check_count(n_samples, "n_samples", example=50)
+    check_count(n_samples, "n_samples", high=MOST_SAMPLES, example=50)
     total = torch.zeros_like(_checked_images(x), dtype=torch.float64)
     for owner, value in _noisy_gradients(score, x, n_samples, noise_level, reduce, context, generator, batch_size):
         total.index_add_(0, owner, value.double())
@@ -92,7 +96,7 @@ def smoothgrad_with_error(
     batch_size: int | None = None,
 ) -> Estimate:
     """`smoothgrad`, and the standard error of each value of the map; infinite where there is one sample."""
-    check_count(n_samples, "n_samples", example=50)
+    check_count(n_samples, "n_samples", high=MOST_SAMPLES, example=50)
     total, squares = (torch.zeros_like(_checked_images(x), dtype=torch.float64) for _ in range(2))
     for owner, value in _noisy_gradients(score, x, n_samples, noise_level, reduce, context, generator, batch_size):
         total.index_add_(0, owner, value.double())
@@ -114,7 +118,7 @@ def smoothgrad_samples(
 
     Means of the first 1, 2, ..., n of them show how a map converges. Arguments as for `smoothgrad`.
     """
-    check_count(n_samples, "n_samples", example=50)
+    check_count(n_samples, "n_samples", high=MOST_SAMPLES, example=50)
     if len(_checked_images(x)) != 1:
         raise ValueError(f"smoothgrad_samples takes one image, shape (1, C, H, W), but got {len(x)}; for example x[:1].")
     steps = _noisy_gradients(score, x, n_samples, noise_level, "mean", context, generator, batch_size)
@@ -125,8 +129,7 @@ def squared_error(model: nn.Module) -> Score:
     """The score "sum of squared errors of an image" of a denoiser: (images, clean targets) -> (B,)."""
 
     def score(images: Tensor, clean: Tensor) -> Tensor:
-        output: Tensor = model(images)
-        check_same_shape(output, clean, "the model's output", "clean")
+        output = check_output(check_model(model, images)(images), clean, "clean")
         return (output - clean).square().flatten(1).sum(1)
 
     return score
@@ -136,7 +139,13 @@ def output_sum(model: nn.Module, pixel: Place = None) -> Score:
     """The score "sum of an image's outputs": all of them, or all channels of one pixel (row, column), or of a region (mask)."""
 
     def score(images: Tensor) -> Tensor:
-        output: Tensor = model(images)
+        output = check_tensor(check_model(model, images)(images), "the model's output")
+        if output.dtype not in FLOATS or output.dim() < (2 if pixel is None else 4):
+            wanted = "(N, ...)" if pixel is None else "(N, C, H, W)"
+            raise ValueError(
+                f"the model's output must hold float numbers of shape {wanted}, "
+                f"but is {output.dtype} of shape {tuple(output.shape)}."
+            )
         if isinstance(pixel, Tensor):
             if pixel.dtype != torch.bool or pixel.shape != output.shape[-2:]:
                 raise ValueError(
@@ -229,7 +238,7 @@ def self_influence_with_error(
     """`self_influence` by probes, and the standard error of each of its values; arguments as there."""
     _checked_images(x)
     check_choice(colours, "colours", ("each", "together"))
-    check_count(probes, "probes", example=64)
+    check_count(probes, "probes", high=MOST_SAMPLES, example=64)
     check_generator(generator, x.device)
     shape = (len(x), 1, *x.shape[2:]) if colours == "together" else x.shape
     total, squares = (torch.zeros(shape, dtype=torch.float64, device=x.device) for _ in range(2))
@@ -250,6 +259,8 @@ def check_pixel(pixel: object, x: Tensor) -> tuple[int, int]:
             f"pixel must be (row, column), for example (16, 16), but is {kind(pixel)} "
             "(a region, where one is taken, must be a boolean torch mask)."
         )
+    if check_tensor(x, "x").dim() < 2:
+        raise ValueError(f"x must have the shape (N, C, H, W), but has {tuple(x.shape)}.")
     row = check_count(pixel[0], "the pixel's row", 0, example=16)
     column = check_count(pixel[1], "the pixel's column", 0, example=16)
     if row >= x.shape[-2] or column >= x.shape[-1]:
@@ -276,8 +287,7 @@ def _noisy_gradients(
     check_choice(reduce, "reduce", REDUCTIONS)
     check_generator(generator, x.device)
     size = 64 if batch_size is None else check_count(batch_size, "batch_size", example=64)
-    if context is not None and (not isinstance(context, Tensor) or len(context) != len(x)):
-        raise ValueError(f"context must be a tensor with one row for each of the {len(x)} images.")
+    _check_score(score, context, len(x))
     x = x.detach()
     spread = x.flatten(1).amax(1) - x.flatten(1).amin(1)
     sigma = noise_level * spread.view(-1, 1, 1, 1)
@@ -289,6 +299,12 @@ def _noisy_gradients(
             noisy = noise.mul_(sigma[owner]).add_(noisy)
         gradient = _gradient(score, noisy, None if context is None else context[owner])
         yield owner, gradient.abs() if reduce == "abs" else gradient.square() if reduce == "square" else gradient
+
+
+def _check_score(score: Score, context: Tensor | None, count: int) -> None:
+    if context is not None and (not check_tensor(context, "context").dim() or len(context) != count):
+        raise ValueError(f"context must be a tensor with one row for each of the {count} images.")
+    check_function(score, "score", *(["images"] if context is None else ["images", "context"]))
 
 
 def _estimate(total: Tensor, squares: Tensor, count: int, dtype: torch.dtype) -> Estimate:
@@ -317,16 +333,16 @@ def _pulled_back(model: nn.Module, x: Tensor, direction: Tensor) -> Tensor:
     """J^T v for each image: the gradient of the outputs' sum, weighted by v."""
 
     def score(images: Tensor) -> Tensor:
-        output: Tensor = model(images)
-        check_same_shape(output, images, "the model's output", "its input")
+        output = check_output(check_model(model, images)(images), images)
         return (output * direction).flatten(1).sum(1)
 
     return _gradient(score, x)
 
 
 def _gradient(score: Score, x: Tensor, context: Tensor | None = None) -> Tensor:
-    x = x.detach().requires_grad_()
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
+        x = _plain(x).requires_grad_()
+        context = None if context is None else _plain(context)
         values = score(x) if context is None else score(x, context)
         if not isinstance(values, Tensor) or values.shape != (len(x),):
             shape = tuple(values.shape) if isinstance(values, Tensor) else f"a {type(values).__name__}"
@@ -338,6 +354,11 @@ def _gradient(score: Score, x: Tensor, context: Tensor | None = None) -> Tensor:
             raise ValueError("score does not depend on the image: it has no gradient.")
         (gradient,) = torch.autograd.grad(values.sum(), x, allow_unused=True)
     return torch.zeros_like(x) if gradient is None else gradient
+
+
+def _plain(x: Tensor) -> Tensor:
+    """x without its own history; a copy of what was made in torch.inference_mode(), of which no gradients can be taken."""
+    return x.clone() if x.is_inference() else x.detach()
 
 
 @contextmanager

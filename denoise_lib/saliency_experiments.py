@@ -35,10 +35,21 @@ from .metrics import psnr
 from .models import TNet
 from .noise import MODERATE, add_noise
 from .pairs import TEST_PAIRS, distinct_photos, photo_pairs
-from .results import machine, read_results, table, write_json
-from .saliency import self_influence, smoothgrad
+from .results import machine, read_results, results_file, table, write_json
+from .saliency import MOST_SAMPLES, self_influence, smoothgrad
 from .training import predict
-from .validation import check_choice, check_count, check_images, check_tensor
+from .validation import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_function,
+    check_images,
+    check_instance,
+    check_keys,
+    check_pair,
+    check_tensor,
+    reading,
+)
 from .weights import load_pretrained
 
 PARTS = ("groups", "self_influence", "intervention", "kernels", "randomised", "smoothgrad_noise", "classifier")
@@ -60,10 +71,9 @@ def train_classifier(images: Tensor, labels: Tensor, *, epochs: int = 4, seed: i
     check_images(images, "images", dims=4, channels=1)
     if images.shape[2:] != (28, 28):
         raise ValueError(f"images must have 28 x 28 pixels, but have {images.shape[2]} x {images.shape[3]}.")
-    check_tensor(labels, "labels")
-    if labels.dtype != torch.int64 or labels.shape != (len(images),) or not bool(((labels >= 0) & (labels < 10)).all()):
-        raise ValueError(f"labels must be {len(images)} whole numbers (int64) from 0 to 9, one an image.")
-    check_count(epochs, "epochs", example=4)
+    _check_labels(labels, len(images))
+    check_count(epochs, "epochs", high=1000, example=4)
+    images = images.detach().float()
     with torch.random.fork_rng():
         torch.manual_seed(check_count(seed, "seed", 0, example=0))
         model = nn.Sequential(
@@ -83,7 +93,17 @@ def train_classifier(images: Tensor, labels: Tensor, *, epochs: int = 4, seed: i
 
 def class_score(classifier: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     """The score whose gradient is a classifier's saliency: (images, labels) -> the output for each label, (B,)."""
-    return lambda images, labels: classifier(images).gather(1, labels.view(-1, 1))[:, 0]
+    check_function(classifier, "classifier", "images")
+
+    def score(images: Tensor, labels: Tensor) -> Tensor:
+        output = check_tensor(classifier(check_images(images, "images", value_range=None)), "the classifier's output")
+        if output.dim() != 2 or not output.is_floating_point():
+            told = f"{output.dtype} of shape {tuple(output.shape)}"
+            raise ValueError(f"classifier must return float numbers (N, classes), but returned {told}.")
+        _check_labels(labels, len(output), output.shape[1])
+        return output.gather(1, labels.view(-1, 1))[:, 0]
+
+    return score
 
 
 def classifier_facts(classifier: nn.Module, images: dict[str, Tensor], labels: Tensor, seed: int = 0) -> dict[str, Any]:
@@ -99,8 +119,8 @@ def classifier_facts(classifier: nn.Module, images: dict[str, Tensor], labels: T
         For each version: "accuracy"; "stroke": share of the saliency within one pixel of the stroke; "likeness": rank
         correlation with the saliency of the clean digit. The last two are summaries over the digits.
     """
-    if "clean" not in images:
-        raise ValueError(f"images must hold the version 'clean', but holds {', '.join(images) or 'nothing'}.")
+    for version in check_keys(images, "images", ("clean",)).values():
+        check_pair(version, images["clean"], "each of images", "images['clean']")
     maps = {}
     for name, version in images.items():
         generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
@@ -117,13 +137,19 @@ def classifier_facts(classifier: nn.Module, images: dict[str, Tensor], labels: T
     }
 
 
+def _check_labels(labels: Tensor, count: int, classes: int = 10) -> None:
+    whole = check_tensor(labels, "labels").dtype == torch.int64 and labels.shape == (count,)
+    if not whole or not bool(((labels >= 0) & (labels < classes)).all()):
+        raise ValueError(f"labels must be {count} whole numbers (int64) from 0 to {classes - 1}, one an image.")
+
+
 def digit_versions(count: int, mu: float = MODERATE, seed: int = 0) -> tuple[dict[str, Tensor], Tensor]:
     """Test digits clean, noisy, and denoised by the U-Net and the autoencoder of the moderate level, with their labels."""
     images, labels = mnist("test", "small", labels=True)
     if check_count(count, "count", example=200) > len(images):
         raise ValueError(f"count must be at most {len(images)}, the number of test digits, but is {count}.")
     clean = as_float_images(images[:count])
-    noisy = add_noise(clean, mu, generator=torch.Generator().manual_seed(seed))
+    noisy = add_noise(clean, mu, generator=torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0)))
     versions = {"clean": clean, "noisy": noisy}
     versions |= {name: predict(load_pretrained(name), noisy).clamp(0, 1) for name in DIGIT_NETWORKS}
     return versions, labels[:count]
@@ -154,16 +180,16 @@ def reproduce(
     if check_count(count, "count", 20, example=240) > TEST_PAIRS:
         raise ValueError(f"count must be at most {TEST_PAIRS}, the number of test pairs, but is {count}.")
     check_count(n_samples, "n_samples", example=50)
+    check_flag(progress, "progress")
+    check_instance(about, "about", str, "'my photos'")
+    if not isinstance(parts, (list, tuple)):
+        raise TypeError(f"parts must be a list of names, but is a {type(parts).__name__}; for example ['groups'].")
     for part in parts:
         check_choice(part, "part", PARTS)
+    path = results_file(output)
     pairs = photo_pairs("test", source, count=TEST_PAIRS, cell=cell)
     noisy, clean = (images[:count].float() / 255 for images in (pairs.first, pairs.clean))
     few = max(20, count // 4)
-    path = Path(output)
-    if path.suffix != ".json":
-        raise ValueError(
-            f"output must be a file name that ends in .json, but is {str(output)!r}; for example results/mine.json."
-        )
     content: dict[str, Any] = {
         "about": "What the second paper says of its Figure 3: means over images, with standard errors.",
         "command": "python -m denoise_lib reproduce smoothgrad --photos ...",
@@ -196,6 +222,7 @@ def reproduce(
     return content
 
 
+@reading("content", "read_results('smoothgrad')")
 def claims_table(content: dict[str, Any]) -> str:
     """What the maps show of each network, as Markdown tables, from a results file."""
     names = {"loss": "size of dL/dX", "output": "d sum f / dX"}
@@ -219,6 +246,7 @@ def claims_table(content: dict[str, Any]) -> str:
     )
 
 
+@reading("content", "read_results('smoothgrad')")
 def readme_claims_table(content: dict[str, Any]) -> str:
     """The README's table: what the maps show of TNet, and beside it a network that does nothing."""
 
@@ -245,6 +273,7 @@ def readme_claims_table(content: dict[str, Any]) -> str:
 
 def measure_groups(noisy: Tensor, clean: Tensor, n_samples: int) -> list[dict[str, Any]]:
     """Claims 1 and 2: both maps by group of pixels, for trained networks, untrained ones, and one that does nothing."""
+    check_count(n_samples, "n_samples", high=MOST_SAMPLES, example=50)
     groups = pixel_groups(noisy, clean)
     untrained: list[nn.Module] = []
     for seed in range(5):
@@ -268,6 +297,8 @@ def measure_groups(noisy: Tensor, clean: Tensor, n_samples: int) -> list[dict[st
 
 def measure_self_influence(noisy: Tensor, clean: Tensor, probes: int = 64) -> list[dict[str, Any]]:
     """Claim 3 as observed: exactly for TNet, at each of SmoothGrad's levels (one noisy copy an image); by probes for others."""
+    check_pair(noisy, clean)
+    check_count(probes, "probes", high=MOST_SAMPLES, example=64)
     generator = torch.Generator().manual_seed(0)
     spread = noisy.amax((1, 2, 3), keepdim=True) - noisy.amin((1, 2, 3), keepdim=True)
     rows = []
@@ -287,6 +318,8 @@ def measure_self_influence(noisy: Tensor, clean: Tensor, probes: int = 64) -> li
 
 def measure_intervention(noisy: Tensor, clean: Tensor, draws: int = 4) -> list[dict[str, Any]]:
     """Claim 3 as an experiment: self-influence after a pixel was set to its clean value plus a shift."""
+    check_pair(noisy, clean)
+    check_count(draws, "draws", high=1000, example=4)
     rows = []
     for name in PHOTO_NETWORKS:
         model = load_pretrained(name)
@@ -306,6 +339,7 @@ def measure_intervention(noisy: Tensor, clean: Tensor, draws: int = 4) -> list[d
 
 def measure_kernels(noisy: Tensor, clean: Tensor) -> list[dict[str, Any]]:
     """Kernels at edges and in flat regions, and effective receptive fields, of colour networks and of the digits' networks."""
+    check_pair(noisy, clean)
     digits, _ = digit_versions(len(noisy))
     rows = []
     for name in (*PHOTO_NETWORKS, *DIGIT_NETWORKS):
@@ -335,6 +369,8 @@ def measure_kernels(noisy: Tensor, clean: Tensor) -> list[dict[str, Any]]:
 
 def measure_randomised(noisy: Tensor, clean: Tensor, seeds: int = 3) -> list[dict[str, Any]]:
     """The cascade: what becomes of TNet's maps as its layers are drawn anew, from the last to the first."""
+    check_pair(noisy, clean)
+    check_count(seeds, "seeds", high=1000, example=3)
     model = load_pretrained("tnet")
     maps: dict[str, Callable[[nn.Module], Tensor]] = {
         "loss": lambda network: loss_map(network, noisy, clean, n_samples=1),
@@ -357,6 +393,7 @@ def measure_randomised(noisy: Tensor, clean: Tensor, seeds: int = 3) -> list[dic
 
 def measure_smoothgrad_noise(noisy: Tensor, clean: Tensor) -> list[dict[str, Any]]:
     """What SmoothGrad's own noise does to a denoiser: PSNR of its input and output at each level."""
+    check_pair(noisy, clean)
     spread = noisy.amax((1, 2, 3), keepdim=True) - noisy.amin((1, 2, 3), keepdim=True)
     generator = torch.Generator().manual_seed(0)
     rows = []
@@ -370,6 +407,7 @@ def measure_smoothgrad_noise(noisy: Tensor, clean: Tensor) -> list[dict[str, Any
 
 def measure_classifier(count: int = 200, seeds: int = 5) -> list[dict[str, Any]]:
     """A classifier's accuracy and saliency on clean, noisy and denoised digits, for several classifiers."""
+    check_count(seeds, "seeds", high=1000, example=5)
     images, labels = mnist("train", "small", labels=True)
     versions, truth = digit_versions(count)
     rows = []

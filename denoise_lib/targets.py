@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .noise import clipped_normal_moments
-from .validation import check_choice, check_count, check_images, check_number
+from .validation import check_choice, check_count, check_flag, check_generator, check_images, check_number
 
 POWERS = {"L2": 2.0, "L1": 1.0, "L0": 0.05}
 """Each loss as a power of the error; a small power stands for L0, which counts the targets that are missed."""
@@ -40,7 +40,7 @@ def corrupted_pixel(value: float, corruption: str, level: float, count: int = 40
     check_number(level, "level", 0, 1, example=0.3)
     check_choice(corruption, "corruption", CORRUPTIONS)
     generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
-    share = torch.rand(check_count(count, "count", example=4000), generator=generator, dtype=torch.float64)
+    share = torch.rand(check_count(count, "count", high=10**7, example=4000), generator=generator, dtype=torch.float64)
     other = torch.rand(count, generator=generator, dtype=torch.float64)
     normal = torch.randn(count, generator=generator, dtype=torch.float64)
     if corruption == "Gaussian":
@@ -56,13 +56,14 @@ def risk(candidates: Tensor, targets: Tensor, loss: str) -> Tensor:
     power = POWERS[check_choice(loss, "loss", tuple(POWERS))]
     for name, value in (("candidates", candidates), ("targets", targets)):
         check_images(value, name, value_range=None, min_dim=1)
-    return (candidates.view(-1, 1) - targets.view(1, -1)).abs().pow(power).mean(dim=1)
+    return (candidates.reshape(-1, 1) - targets.reshape(1, -1)).abs().pow(power).mean(dim=1)
 
 
 def best_prediction(targets: Tensor, loss: str) -> float:
     """The value with the least mean loss: the targets' mean for L2, median for L1, about their mode for L0."""
     check_choice(loss, "loss", tuple(POWERS))
     check_images(targets, "targets", value_range=None, min_dim=1)
+    targets = targets.to(torch.promote_types(targets.dtype, torch.float32))  # quantiles are not computed in less
     if loss == "L2":
         return float(targets.mean())
     if loss == "L1":
@@ -94,10 +95,13 @@ class Targets:
         check_number(self.sigma, "sigma", 0, 1, open_low=True, example=0.2)
         check_number(self.offset, "offset", -1, 1, example=0.1)
         check_number(self.shared, "shared", 0, 1, example=0.5)
+        check_flag(self.clip, "clip")
+        check_flag(self.eight_bit, "eight_bit")
 
     def draw(self, image: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """(input, target) for an image of any shape."""
         check_images(image, min_dim=1)
+        check_generator(generator, image.device)
         own, other = (torch.randn(image.shape, generator=generator, dtype=image.dtype) for _ in range(2))
         noise = self.shared * own + math.sqrt(1 - self.shared**2) * other
         target = image + self.offset + self.sigma * noise

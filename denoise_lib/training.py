@@ -59,7 +59,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss became NaN or infinite."""
+    """The loss, in training or on the validation pairs, became NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def fit(
     """
     _device_of(model)
     check_count(epochs, "epochs", high=MOST_EPOCHS, example=10)
-    check_number(lr, "lr", 0, open_low=True, example=1e-3)
+    check_number(lr, "lr", 0, 1e38, open_low=True, example=1e-3)
     check_count(batch_size, "batch_size", example=128)
     check_count(seed, "seed", 0, example=0)
     check_flag(shuffle, "shuffle")
@@ -186,7 +186,8 @@ def fit(
             if callable(validation):
                 history.validation.append(_measure(validation, model))
             elif validation is not None:
-                history.validation.append(_validation_loss(model, validation, batch_size, device, loss_function))
+                found = _validation_loss(model, validation, batch_size, device, loss_function)
+                history.validation.append(_finite(found, "validation loss", history.epochs, lr))
             if path is not None:
                 state.try_to_save(path)
             if progress:
@@ -334,22 +335,22 @@ def _train_epoch(
             scheduler.step()
         total += batch_loss.detach() * len(noisy)
         count += len(noisy)
-    mean_loss = float(total) / count
-    if not math.isfinite(mean_loss):
-        raise TrainingDiverged(
-            f"the loss became {mean_loss} in epoch {history.epochs + 1}; try a smaller learning rate, such as "
-            f"lr={optimizer.defaults['lr'] / 10:g}."
-        )
-    history.loss.append(mean_loss)
+    history.loss.append(_finite(float(total) / count, "loss", history.epochs + 1, optimizer.defaults["lr"]))
     history.lr.append(rate)
     history.seconds.append(time.perf_counter() - start)
+
+
+def _finite(loss: float, name: str, epoch: int, lr: float) -> float:
+    if not math.isfinite(loss):
+        raise TrainingDiverged(f"the {name} became {loss} in epoch {epoch}; try a smaller learning rate, such as lr={lr / 10:g}.")
+    return loss
 
 
 def _loss_of(loss_function: Loss, output: Tensor, target: Tensor) -> Tensor:
     """The loss of one batch. Values are not looked at: that would stall a GPU on every step."""
     value = loss_function(check_tensor(output, "the model's output").float(), target)
     if not isinstance(value, Tensor) or value.dim():
-        raise TypeError(f"loss must return one number as a tensor without axes, but returned {kind(value)}; for example .mean().")
+        raise TypeError(f"loss must return one number, as a tensor without axes, such as a mean, but returned {kind(value)}.")
     if not value.requires_grad:
         raise ValueError("the loss has no gradient: model and loss must compute with tensors, without detach() or no_grad().")
     return value
@@ -424,7 +425,7 @@ def _scheduler(
     if callable(schedule):
         scheduler = check_function(schedule, "schedule", "optimizer", "steps")(optimizer, steps)
         if not isinstance(scheduler, LRScheduler):
-            raise TypeError(f"schedule must return a torch scheduler such as StepLR(optimizer, 100), but returned {kind(scheduler)}.")
+            raise TypeError(f"schedule must return a torch scheduler, such as StepLR(optimizer, 100), not {kind(scheduler)}.")
         return scheduler
     if check_choice(schedule, "schedule", SCHEDULES) == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
@@ -446,8 +447,6 @@ def _length(dataset: Any, name: str) -> int:
 
 def _device_of(model: nn.Module) -> torch.device:
     first = next(check_model(model).parameters(), None)
-    if first is not None and first.device.type == "meta":
-        raise ValueError("model is on the device 'meta', which holds no weights; build it on the CPU.")
     return first.device if first is not None else torch.device("cpu")
 
 

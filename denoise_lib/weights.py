@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from .models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet
-from .validation import check_choice
+from .validation import check_choice, check_device, check_path, kind
 
 NETWORKS: dict[str, type[nn.Module]] = {
     network.__name__: network for network in (UNet, Autoencoder, TNet, BaseNet, Noise2NoiseUNet, TinyDenoiser)
@@ -50,9 +50,9 @@ def weights_card(name: str) -> dict[str, Any]:
     """
     check_choice(name, "name", tuple(available_weights()))
     try:
-        card: dict[str, Any] = json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
-        return card
-    except (OSError, ValueError) as error:
+        card = json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
+        return _check_card(card)
+    except (OSError, ValueError, TypeError, RecursionError) as error:  # the last for lists in lists in lists
         raise WeightsError(f"the card {name}.json is missing or damaged; reinstall denoise_lib.") from error
 
 
@@ -65,31 +65,75 @@ def load_pretrained(name: str, device: torch.device | str | None = None) -> nn.M
         device: where to put it; the CPU by default.
 
     Raises:
-        ValueError: no weights have this name.
-        WeightsError: the file is damaged: its checksum is not the card's.
+        ValueError: no weights have this name, or there is no such device.
+        WeightsError: the file or its card is missing, damaged, or does not fit the network.
 
     Example:
         >>> unet = load_pretrained("unet-moderate")
         >>> unet(torch.rand(1, 1, 28, 28)).shape
         torch.Size([1, 1, 28, 28])
     """
-    card = weights_card(name)
-    return read_weights((_folder() / f"{name}.safetensors").read_bytes(), card).to(device or "cpu").eval()
+    chosen, card = check_device("cpu" if device is None else device), weights_card(name)
+    try:
+        content = (_folder() / f"{name}.safetensors").read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{name}.safetensors cannot be read ({error.strerror}); reinstall denoise_lib.") from error
+    return read_weights(content, card).to(chosen).eval()
 
 
 def read_weights(content: bytes, card: dict[str, Any]) -> nn.Module:
-    """Build the card's network and fill it with the tensors in `content`, after comparing the checksum."""
-    if hashlib.sha256(content).hexdigest() != card.get("sha256"):
+    """Build the card's network and fill it with weights, after both were checked: neither can run code.
+
+    Args:
+        content: of a safetensors file, with exactly the network's tensors.
+        card: with `network`, `arguments` and `sha256`.
+
+    Raises:
+        TypeError: `content` is not bytes, or `card` no dictionary.
+        WeightsError: the checksum is not the card's; an unknown network or argument; tensors that are missing, too many, of
+            another shape or dtype, or not finite.
+    """
+    if not isinstance(content, bytes):
+        raise TypeError(f"content must be the bytes of a safetensors file, but is {kind(content)}.")
+    if hashlib.sha256(content).hexdigest() != _check_card(card).get("sha256"):
         raise WeightsError("the weights are damaged: their checksum is not the card's; reinstall denoise_lib.")
-    if card.get("network") not in NETWORKS:
-        raise WeightsError(f"the card names the network {card.get('network')!r}; known are {', '.join(NETWORKS)}.")
+    model, network = _new_network(card), card["network"]
     try:
-        with torch.random.fork_rng(devices=[]):  # the initial weights, drawn for nothing, leave the global generator as it was
-            model = NETWORKS[card["network"]](**card.get("arguments", {}))
-        model.load_state_dict(load(content))
+        tensors = load(content)
     except Exception as error:
-        raise WeightsError(f"the weights do not fit the network {card['network']} ({type(error).__name__}).") from error
+        raise WeightsError(f"the weights are no safetensors file, or a damaged one ({type(error).__name__}).") from error
+    wanted = model.state_dict()
+    if tensors.keys() != wanted.keys():
+        missing, others = len(wanted.keys() - tensors.keys()), len(tensors.keys() - wanted.keys())
+        raise WeightsError(f"the weights do not fit the network {network}: {missing} tensors are missing, {others} too many.")
+    for name, tensor in tensors.items():
+        told, expected = (f"{str(part.dtype)[6:]} of shape {tuple(part.shape)}" for part in (tensor, wanted[name]))
+        if told != expected:
+            raise WeightsError(f"the weights do not fit the network {network}: {name} is {told} in place of {expected}.")
+        if not tensor.isfinite().all():
+            raise WeightsError(f"the weights are damaged: {name} holds NaN or infinity.")
+    model.load_state_dict(tensors)
     return model
+
+
+def _check_card(card: object) -> dict[str, Any]:
+    if not isinstance(card, dict):
+        raise TypeError(f"card must be a dictionary such as weights_card returns, but is {kind(card)}.")
+    return card
+
+
+def _new_network(card: dict[str, Any]) -> nn.Module:
+    """The card's network, untrained; the card chooses among what is known, and nothing else."""
+    network, arguments = card.get("network"), card.get("arguments", {})
+    if not isinstance(network, str) or network not in NETWORKS:
+        raise WeightsError(f"the card must name one of the networks {', '.join(NETWORKS)}, but names {kind(network)}.")
+    known = ARGUMENTS.get(network, ())
+    fit = isinstance(arguments, dict) and arguments.keys() <= set(known)
+    if not fit or not all(isinstance(value, bool) for value in arguments.values()):
+        told = " and ".join(f"{name}, true or false" for name in known) or "none"
+        raise WeightsError(f"the card's arguments do not fit the network {network}, which takes {told}.")
+    with torch.random.fork_rng(devices=[]):  # the initial weights, drawn for nothing, leave the global generator as it was
+        return NETWORKS[network](**arguments)
 
 
 def write_weights(model: nn.Module, path: str | os.PathLike[str], card: dict[str, Any]) -> None:
@@ -98,20 +142,39 @@ def write_weights(model: nn.Module, path: str | os.PathLike[str], card: dict[str
     Args:
         model: one of `NETWORKS`.
         path: without a suffix, such as 'denoise_lib/pretrained/unet-mild'.
-        card: all that a reader wants to know of the training.
+        card: all that a reader wants to know of the training, in what JSON knows: texts, numbers, lists, dictionaries.
+
+    Raises:
+        TypeError, ValueError: a model, a path or a card of another kind.
+        WeightsError: the files cannot be written; what stood there before is still whole.
     """
-    check_choice(type(model).__name__, "the model's class", tuple(NETWORKS))
+    network, target = check_choice(type(model).__name__, "the model's class", tuple(NETWORKS)), Path(check_path(path))
+    if not isinstance(model, NETWORKS[network]):
+        raise ValueError(f"model must be a {network} of denoise_lib, but is another class of that name.")
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
-    network = type(model).__name__
     arguments = {name: getattr(model, name) for name in ARGUMENTS.get(network, ())}
-    full_card = {"network": network, "arguments": arguments, **card}
+    full_card = {"network": network, "arguments": arguments, **_check_card(card)}
     full_card["sha256"] = hashlib.sha256(content).hexdigest()
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, data in ((".safetensors", content), (".json", json.dumps(full_card, indent=2).encode() + b"\n")):
-        scratch = target.with_name(target.name + suffix + ".part")
-        scratch.write_bytes(data)
-        os.replace(scratch, target.with_name(target.name + suffix))
+    try:
+        text = json.dumps(full_card, indent=2).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError("card must hold what JSON knows, such as {'seed': 0, 'noise': 'Blend(0.25)'}.") from error
+    for suffix, data in ((".safetensors", content), (".json", text + b"\n")):
+        _write_whole(target.with_name(target.name + suffix), data)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Write a file under another name first: a full disk must not cost the old one."""
+    scratch = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            scratch.write_bytes(data)
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be written ({error.strerror}).") from error
 
 
 def _folder() -> Traversable:

@@ -7,18 +7,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import denoise_lib
 from denoise_lib import benchmark as speed
-from denoise_lib import data, experiments, photo_experiments, results, saliency_experiments, training, weights
+from denoise_lib import (
+    data,
+    experiments,
+    own_photos,
+    photo_experiments,
+    photo_training,
+    results,
+    saliency_experiments,
+    training,
+    weights,
+)
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.downloads import DataError
-from denoise_lib.metrics import mse
-from denoise_lib.models import TNet
-from denoise_lib.noise import Blend
+from denoise_lib.metrics import mse, psnr
+from denoise_lib.models import TinyDenoiser, TNet, UNet
+from denoise_lib.noise import Blend, add_noise
+from denoise_lib.own_photos import denoise_image
+from denoise_lib.photographs import photo_tensor, read_photo
 from denoise_lib.training import predict
 from denoise_lib.weights import read_weights
 
@@ -62,7 +76,9 @@ def test_python_m_denoise_lib() -> None:
     assert bad.returncode == 1 and bad.stderr.startswith("error: name must be one of") and bad.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [[], ["reproduce"], ["reproduce", "smoothgrad"], ["train"], ["benchmark"], ["weights"]])
+@pytest.mark.parametrize(
+    "command", [[], ["reproduce"], ["reproduce", "smoothgrad"], ["train"], ["denoise"], ["benchmark"], ["weights"]]
+)
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--help"])
@@ -480,13 +496,16 @@ def test_training_twice_under_one_name_trains_twice() -> None:
         (["--noise", "blur:1"], "noise must be one of"),
         (["--noise", "blend"], "KIND:LEVEL"),
         (["--noise", "blend:1.5"], "mu must be in [0, 1]"),
+        (["--network", "tnet"], "--network must be one of unet, autoencoder, unet-no-skips without --photos, but is tnet"),
+        (["--held-out", "new"], "add --photos FOLDER"),
+        (["--about", "mine"], "add --photos FOLDER"),
         (["--noise", "poisson:0"], "peak must be greater than 0"),
         (["--epochs", "0"], "epochs must be at least 1"),
         (["--lr", "0"], "lr must be greater than 0"),
         (["--lr", "nan"], "lr must be greater than 0"),
         (["--seed", "-1"], "seed must be at least 0"),
         (["--device", "abacus"], "device must be a name"),
-        (["--lr", "1e30", "--epochs", "3"], "try a smaller learning rate"),
+        (["--lr", "1e9", "--epochs", "3"], "try a smaller learning rate"),
     ],
 )
 def test_bad_values_of_train(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -539,6 +558,292 @@ def test_ctrl_c_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(experiments, "reproduce", stop)
     assert main(REPRODUCE) == 130
     assert capsys.readouterr().err == "stopped; run the same command again to go on.\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {"noise": "Blend(mu=0.25, clip=True)", "epochs": 10, "lr": 1e-3, "schedule": None}),
+        (["--noise", "blend:0-0.5", "--schedule", "constant"], {"noise": "Blend(mu=(0.0, 0.5), clip=True)", "schedule": None}),
+        (["--epochs", "3", "--lr", "0.002", "--schedule", "one-cycle"], {"epochs": 3, "lr": 0.002, "schedule": "one-cycle"}),
+    ],
+)
+def test_the_defaults_of_train(options: list[str], expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(training, "fit", lambda model, pairs, **rest: asked.update(noise=repr(pairs.noise), **rest))
+    assert main([*TRAIN, *options]) == 0
+    assert {name: asked[name] for name in expected} == expected
+
+
+# --- train, on photos ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> str:
+    """One photo to train on and one to test on."""
+    for split, seed in (("train", 0), ("test", 1)):
+        (tmp_path / "album" / split).mkdir(parents=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((64, 60)).save(tmp_path / "album" / split / "photo.png")
+    return "album"
+
+
+def test_train_on_photos(album: str, capsys: pytest.CaptureFixture[str]) -> None:
+    choice = ["--photos", album, "--network", "tnet", "--epochs", "1", "--held-out", f"{album}/test", "--about", "mine"]
+    assert main([*TRAIN, *choice]) == 0
+    assert sorted(os.listdir(".")) == ["album", "mine.json", "mine.safetensors"]
+    card = json.loads(Path("mine.json").read_text())
+    assert isinstance(read_weights(Path("mine.safetensors").read_bytes(), card), TNet)
+    assert card["recipe"] == "Adam, lr 0.003 one-cycle, batch 32, 1 epochs, l2 loss, mixed precision"
+    assert "mu [0.0, 0.5], fresh" in card["noise"] and card["data"].endswith("mine") and card["seed"] == 0
+    assert list(card["scores"]) == ["test", "builtin", "held-out"]
+    output = capsys.readouterr().out
+    assert "weights: mine.safetensors" in output and "validation" in output
+    for photos, rows in card["scores"].items():
+        for level, row in rows.items():
+            decibels = [f"{row['psnr_noisy']:.2f}", "dB", f"{row['psnr']:.2f}", "dB"]
+            words = [photos, level, *decibels, f"{row['ssim_noisy']:.3f}", f"{row['ssim']:.3f}"]
+            assert words in [line.split() for line in output.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], photo_training.PhotoTraining("album")),
+        (
+            ["--network", "tnet", "--noise", "blend:0.25", "--fixed", "--epochs", "3", "--lr", "0.001",
+             "--schedule", "constant", "--seed", "7", "--held-out", "new", "--about", "mine"],
+            photo_training.PhotoTraining("album", "tnet", "blend:0.25", False, 3, 0.001, None, 7, "new", "mine"),
+        ),
+    ],
+)  # fmt: skip
+def test_the_options_of_train_on_photos(
+    options: list[str], expected: photo_training.PhotoTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def fake(training: Any, output: Any, *, device: Any) -> dict[str, Any]:
+        asked.extend((training, output, device))
+        return {"scores": {}}
+
+    monkeypatch.setattr(photo_training, "train_on_photos", fake)
+    assert main([*TRAIN, "--photos", "album", *options]) == 0
+    assert asked == [expected, "mine", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--network", "unet"], "--network must be one of tiny-denoiser, tnet with --photos, but is unet"),
+        (["--data", "small"], "--data is for digits"),
+        (["--noise", "gaussian:0.1"], "on photos the noise is a blend"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--photos", "nowhere"], "there is no folder 'nowhere'"),
+        (["--held-out", "nowhere"], "there is no folder 'nowhere'"),
+        (["--device", "abacus"], "device must be a name"),
+    ],
+)
+def test_bad_values_of_train_on_photos(
+    arguments: list[str], words: str, album: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TRAIN, "--photos", album, *arguments]) == 1
+    assert words in lines_of_error(capsys)
+    assert os.listdir(".") == ["album"]
+
+
+def test_ctrl_c_on_photos_to_train_on_and_the_same_command_again(
+    album: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*TRAIN, "--photos", album, "--network", "tnet", "--epochs", "2"]
+    calls: list[int] = []
+
+    def interrupted(output: Tensor, target: Tensor) -> Tensor:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return torch.nn.functional.mse_loss(output, target)
+
+    with monkeypatch.context() as patched:
+        patched.setitem(training.LOSSES, "l2", interrupted)
+        assert main(command) == 130
+    error = capsys.readouterr().err
+    assert "stopped in epoch 2 of 2" in error and "mine.checkpoint" in error and error.count("\n") == 1
+    assert main(command) == 0
+    assert "going on after epoch 1" in capsys.readouterr().out
+    assert sorted(os.listdir(".")) == ["album", "mine.json", "mine.safetensors"]
+
+
+# --- denoise -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.nn.Module]:
+    """Two networks in the place of the shipped ones: of colour and of gray images."""
+    folder = tmp_path / "shipped"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        networks = {"photo-blind": TinyDenoiser().eval(), "unet-moderate": UNet().eval()}
+    for name, network in networks.items():
+        weights.write_weights(network, folder / name, {})
+    monkeypatch.setattr(weights, "_folder", lambda: folder)
+    return networks
+
+
+def snapshot(name: str = "photo.png", size: tuple[int, int] = (33, 21), seed: int = 0) -> Path:
+    """A small photo."""
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def colours_of(path: str) -> Tensor:
+    """uint8 (1, 3, H, W)."""
+    return photo_tensor(read_photo(path))
+
+
+DENOISE = ["denoise", "--device", "cpu"]
+
+
+def test_denoise_with_noise(shipped: dict[str, torch.nn.Module], capsys: pytest.CaptureFixture[str]) -> None:
+    photo = colours_of(str(snapshot())) / 255
+    assert main([*DENOISE, "photo.png", "--mu", ".25"]) == 0
+    assert sorted(os.listdir(".")) == ["photo-before-after.png", "photo-denoised.png", "photo.png", "shipped"]
+    noisy = add_noise(photo, 0.25, generator=torch.Generator().manual_seed(0))
+    denoised = denoise_image(shipped["photo-blind"], noisy)
+    assert torch.equal(colours_of("photo-denoised.png"), (denoised * 255).round().byte())
+    output = capsys.readouterr().out
+    assert f"mu 0.25, PSNR {psnr(noisy, photo):.2f} dB noisy and {psnr(denoised, photo):.2f} dB denoised" in output
+
+
+@pytest.mark.usefixtures("shipped")
+def test_the_seed_draws_the_noise() -> None:
+    snapshot()
+    pictures = []
+    for seed in ("0", "0", "1"):
+        assert main([*DENOISE, "photo.png", "--mu", ".25", "--seed", seed, "--force"]) == 0
+        pictures.append(Path("photo-denoised.png").read_bytes())
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_denoise_as_it_is(shipped: dict[str, torch.nn.Module], capsys: pytest.CaptureFixture[str]) -> None:
+    photo = colours_of(str(snapshot("trip/photo.jpg"))) / 255
+    assert main([*DENOISE, "trip/photo.jpg", "--output", "out/new"]) == 0
+    assert sorted(os.listdir("out/new")) == ["photo-before-after.png", "photo-denoised.png"]
+    assert os.listdir("trip") == ["photo.jpg"]
+    expected = denoise_image(shipped["photo-blind"], photo)
+    assert torch.equal(colours_of("out/new/photo-denoised.png"), (expected * 255).round().byte())
+    assert "PSNR" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mu", ["0", "1"])
+@pytest.mark.usefixtures("shipped")
+def test_the_ends_of_mu(mu: str, capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot()
+    assert main([*DENOISE, "photo.png", "--mu", mu]) == 0
+    output = capsys.readouterr().out
+    assert f"mu {mu}, PSNR " in output and ("PSNR inf dB noisy" in output) == (mu == "0")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 70), (640, 3)])
+@pytest.mark.parametrize("network", ["photo-blind", "unet-moderate"])
+@pytest.mark.usefixtures("shipped")
+def test_photos_of_unusual_sizes(size: tuple[int, int], network: str, capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot(size=size)
+    assert main([*DENOISE, "photo.png", "--mu", "0.4", "--network", network]) == 0
+    assert read_photo("photo-denoised.png").size == size
+    assert ("UNet takes gray images, so the photo is turned gray" in capsys.readouterr().out) == (network == "unet-moderate")
+
+
+@pytest.mark.usefixtures("shipped")
+def test_one_bad_photo_stops_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot("a.png")
+    snapshot("c.png", seed=1)
+    Path("b.jpg").write_bytes(b"no photo")
+    assert main([*DENOISE, "a.png", "b.jpg", "missing.jpg", "c.png"]) == 1
+    printed = capsys.readouterr()
+    assert [line.split()[1] for line in printed.err.splitlines()] == ["b.jpg", "missing.jpg"]
+    assert all(line.startswith("error: ") for line in printed.err.splitlines())
+    assert Path("a-denoised.png").exists() and Path("c-denoised.png").exists() and not Path("b-denoised.png").exists()
+
+
+@pytest.mark.usefixtures("shipped")
+def test_older_results_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot()
+    Path("photo-before-after.png").write_text("mine")
+    assert main([*DENOISE, "photo.png"]) == 1
+    assert "photo-before-after.png is already there; choose another output, or add --force" in lines_of_error(capsys)
+    assert Path("photo-before-after.png").read_text() == "mine" and not Path("photo-denoised.png").exists()
+    assert main([*DENOISE, "photo.png", "--force"]) == 0
+    assert read_photo("photo-before-after.png").height > 21
+
+
+@pytest.mark.usefixtures("shipped")
+def test_no_photo_and_no_result_of_the_same_command_is_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+    before = snapshot().read_bytes()
+    assert main([*DENOISE, "photo.png", "--output", "photo.png", "--force"]) == 1
+    assert "photo.png is one of the photos" in lines_of_error(capsys)
+    snapshot("photo-denoised.png", seed=1)
+    kept = Path("photo-denoised.png").read_bytes()
+    assert main([*DENOISE, "photo.png", "photo-denoised.png", "--force"]) == 1
+    assert "photo-denoised.png is one of the photos" in lines_of_error(capsys)
+    assert main([*DENOISE, "photo.png", "photo-denoised.png", "--output", "one.png"]) == 1
+    assert "one.png is one of the photos, or already the result of one" in lines_of_error(capsys)
+    snapshot("other/photo.jpg", seed=2)
+    assert main([*DENOISE, "photo.png", "other/photo.jpg", "--output", "out", "--force"]) == 1
+    assert "already the result of one" in lines_of_error(capsys)
+    assert Path("photo.png").read_bytes() == before and Path("photo-denoised.png").read_bytes() == kept
+
+
+@pytest.mark.usefixtures("shipped")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--mu", "nan"], "--mu must be in [0, 1], but is nan"),
+        (["--mu", "2"], "--mu must be in [0, 1], but is 2; for example --mu=0.25"),
+        (["--mu", "-0.1"], "--mu must be in [0, 1]"),
+        (["--seed", "-1"], "--seed must be at least 0"),
+        (["--network", "resnet"], "name must be one of 'photo-blind', 'unet-moderate', but is 'resnet'"),
+        (["--device", "abacus"], "device must be a name"),
+        (["--output", "new.jpg"], "output must be a folder or end in .png"),
+        (["--output", "photo.png/new"], "photo.png is no folder"),
+    ],
+)
+def test_bad_values_of_denoise(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    snapshot()
+    assert main([*DENOISE, "photo.png", *arguments]) == 1
+    assert words in lines_of_error(capsys)
+    assert sorted(os.listdir(".")) == ["photo.png", "shipped"]
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_folder_is_no_photo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*DENOISE, "shipped", "--output", "out"]) == 1
+    assert "shipped cannot be read as a photo" in lines_of_error(capsys)
+    assert os.listdir(".") == ["shipped"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["photo.png", "--mu", "much"], ["photo.png", "--no-noise"]])
+def test_unknown_options_of_denoise(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["denoise", *arguments])
+    assert stopped.value.code == 2
+
+
+@pytest.mark.usefixtures("shipped")
+@pytest.mark.parametrize("where", ["denoise_image", "png"])
+def test_ctrl_c_while_a_photo_is_denoised(
+    where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    snapshot()
+    monkeypatch.setattr(own_photos, where, stop)
+    assert main([*DENOISE, "photo.png", "--mu", "0.1", "--output", "new"]) == 130
+    assert capsys.readouterr().err == "stopped: nothing was written for photo.png.\n"
+    assert sorted(os.listdir(".")) == ["photo.png", "shipped"]
 
 
 # --- benchmark -------------------------------------------------------------------------------------------------------------

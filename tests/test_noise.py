@@ -473,13 +473,30 @@ def test_models_are_values() -> None:
     [
         ("blend:0.25", Blend(0.25)), ("gaussian:0.1", Gaussian(0.1)), ("poisson:30", Poisson(30.0)),
         ("bernoulli:0.5", Bernoulli(0.5)), ("impulse:0.3", Impulse(0.3)),
+        ("blend:0-0.5", Blend((0.0, 0.5))), ("blend:.1-.4", Blend((0.1, 0.4))), ("blend:0.3-0.3", Blend((0.3, 0.3))),
+        ("blend:1e-3", Blend(0.001)), ("gaussian:5E-2", Gaussian(0.05)), ("blend:0", Blend(0.0)),
     ],
 )  # fmt: skip
 def test_parse_noise(text: str, model: Noise) -> None:
     assert parse_noise(text) == model
 
 
-@pytest.mark.parametrize("text", ["blend", "blend:", "blend:a", "blend:0.1:0.2", "blur:1", "", "blend:2", "poisson:0"])
-def test_parse_noise_refuses(text: str, refused: Any) -> None:
-    with refused(ValueError):
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("blend", "KIND:LEVEL"), ("blend:", "KIND:LEVEL"), ("blend:a", "KIND:LEVEL"), ("blend:0.1:0.2", "KIND:LEVEL"),
+        ("blur:1", "noise must be one of"), ("", "noise must be one of"), ("blend:2", "mu must be in [0, 1]"),
+        ("poisson:0", "peak"), ("blend:0.1-0.2-0.3", "blend:LOW-HIGH"), ("blend:0.1-", "blend:LOW-HIGH"),
+        ("blend:-0.5", "mu must be in [0, 1]"), ("blend:a-b", "'blend:0-0.5'"), ("blend:0.5-0.1", "low <= high"),
+        ("blend:0-2", "mu must be in [0, 1]"), ("blend:nan-0.5", "mu must be in [0, 1]"), ("gaussian:0-0.5", "KIND:LEVEL"),
+    ],
+)  # fmt: skip
+def test_parse_noise_refuses(text: str, word: str, refused: Any) -> None:
+    with refused(ValueError, word):
+        parse_noise(text)
+
+
+@pytest.mark.parametrize("text", [None, 0.25, ["blend:0.25"]])
+def test_parse_noise_reads_a_text(text: Any, refused: Any) -> None:
+    with refused(TypeError, "noise must be a text", "'blend:0.25'"):
         parse_noise(text)

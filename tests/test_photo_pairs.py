@@ -155,6 +155,23 @@ def test_one_seed_gives_one_set(album: Path) -> None:
     assert not same(drawn(album, seed=1, cache=False), first)
 
 
+def test_few_squares_are_held_as_floats_at_a_time(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+
+    def counting(self: PointSample, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        held.append(len(image))
+        return sample(self, image, generator)
+
+    sample = PointSample.__call__
+    monkeypatch.setattr(PointSample, "__call__", counting)
+    pairs = drawn(album, 30, cache=False)
+    assert max(held) == 10  # the squares of one photo
+    held.clear()
+    monkeypatch.setattr(pairs_module, "PART", 4)
+    assert same(drawn(album, 30, cache=False), pairs)
+    assert max(held) == 4 and sum(held) == 2 * 30
+
+
 def test_the_global_generator_is_untouched(album: Path) -> None:
     before = torch.random.get_rng_state()
     drawn(album)

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
+import pickle
+import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import nn
+from limits import files_of_at_most, peak_memory
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from denoise_lib import experiments, results, weights
 from denoise_lib.metrics import mse, psnr
@@ -100,21 +106,9 @@ def test_a_wrong_or_missing_checksum(folder: Path, refused: Any) -> None:
 def test_weights_of_another_network(folder: Path, refused: Any) -> None:
     content, card = (folder / "unet-test.safetensors").read_bytes(), weights_card("unet-test")
     with refused(WeightsError, "do not fit", "Autoencoder"):
-        read_weights(content, card | {"network": "Autoencoder"})
-    with refused(WeightsError, "do not fit", "UNet"):
-        read_weights(content, card | {"arguments": {"depth": 3}})
-    with refused(WeightsError, "'Transformer'", "UNet, Autoencoder"):
-        read_weights(content, card | {"network": "Transformer"})
-    with refused(WeightsError, "None"):
+        read_weights(content, card | {"network": "Autoencoder", "arguments": {}})
+    with refused(WeightsError, "None", "UNet, Autoencoder"):
         read_weights(content, {"sha256": card["sha256"]})
-
-
-def test_a_file_that_is_no_safetensors(tmp_path: Path, refused: Any) -> None:
-    import hashlib
-
-    content = b"\x80\x04}."  # a pickle with the right checksum is refused all the same
-    with refused(WeightsError, "do not fit"):
-        read_weights(content, {"network": "UNet", "sha256": hashlib.sha256(content).hexdigest()})
 
 
 @pytest.mark.parametrize("content", ["", "{", "\x00"])
@@ -150,6 +144,224 @@ def test_a_missing_folder_lists_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     assert available_weights() == []
     with refused(ValueError, "'unet-mild'"):
         load_pretrained("unet-mild")
+
+
+# --- hostile files -------------------------------------------------------------------------------------------------------
+
+
+class Payload:
+    """A pickle of it makes a file when it is loaded, by any loader of pickles."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def sealed(content: bytes, **changes: Any) -> dict[str, Any]:
+    """A card with the right checksum: only the content itself can give it away."""
+    return {"network": "UNet", "arguments": {"skips": True}, "sha256": hashlib.sha256(content).hexdigest(), **changes}
+
+
+def with_header(header: object, data: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def entry(start: int, end: int, shape: tuple[int, ...] = (1,), dtype: str = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+def whole() -> bytes:
+    return save(built("unet").state_dict())
+
+
+HUGE = 10 * 2**30
+NO_SAFETENSORS: dict[str, Callable[[], bytes]] = {
+    "empty": lambda: b"",
+    "text": lambda: b"<html><body>Please log in</body></html>",
+    "truncated": lambda: whole()[:-4],
+    "truncated header": lambda: whole()[:100],
+    "more than the header says": lambda: whole() + bytes(4),
+    "a header of 10 GB": lambda: with_header({}, length=HUGE),
+    "a header without end": lambda: with_header({}, length=2**64 - 1),
+    "a tensor of 10 GB": lambda: with_header({"a": entry(0, HUGE, (HUGE // 4,))}),
+    "a shape that overflows": lambda: with_header({"a": entry(0, 4, (2**62, 2**62))}, bytes(4)),
+    "a shape of another size": lambda: with_header({"a": entry(0, 4, (1000,))}, bytes(4)),
+    "tensors that overlap": lambda: with_header({"a": entry(0, 8, (2,)), "b": entry(4, 12, (2,))}, bytes(12)),
+    "a hole between tensors": lambda: with_header({"a": entry(0, 4), "b": entry(8, 12)}, bytes(12)),
+    "offsets that run backwards": lambda: with_header({"a": entry(8, 4)}, bytes(8)),
+    "offsets before the beginning": lambda: with_header({"a": entry(-4, 0)}, bytes(4)),
+    "an unknown dtype": lambda: with_header({"a": entry(0, 4, dtype="PICKLE")}, bytes(4)),
+    "a list for a header": lambda: with_header([1, 2]),
+    "lists in lists": lambda: with_header(b'{"a":' + b"[" * 100_000),
+    "no text for a header": lambda: with_header(b"\xff\xfe{}"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_SAFETENSORS)
+def test_what_is_no_safetensors_is_refused(kind: str, refused: Any) -> None:
+    content = NO_SAFETENSORS[kind]()
+    memory = peak_memory()
+    with refused(WeightsError, "no safetensors file, or a damaged one"):
+        read_weights(content, sealed(content))
+    assert peak_memory() - memory < 50  # MB: what is claimed is not made room for
+
+
+@pytest.mark.parametrize("kind", ["pickle", "torch file", "a pickle behind a header"])
+def test_a_pickle_of_another_name_is_refused_and_not_run(kind: str, folder: Path, refused: Any) -> None:
+    bait = Payload(folder / "executed")
+    stream = io.BytesIO()
+    torch.save({"encode_a.weight": bait}, stream)
+    behind = with_header({}, pickle.dumps(bait))
+    content = {"pickle": pickle.dumps(bait), "torch file": stream.getvalue(), "a pickle behind a header": behind}[kind]
+    (folder / "unet-test.safetensors").write_bytes(content)
+    (folder / "unet-test.json").write_text(json.dumps(sealed(content)))
+    with refused(WeightsError, "no safetensors"):
+        load_pretrained("unet-test")
+    assert not (folder / "executed").exists()
+    pickle.loads(pickle.dumps(bait))  # and the bait is a good one
+    assert (folder / "executed").exists()
+
+
+NAME = "up_1.bias"
+MISFITS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
+    "missing": (lambda tensors: tensors.pop(NAME), "1 tensors are missing, 0 too many"),
+    "none": (lambda tensors: tensors.clear(), "16 tensors are missing, 0 too many"),
+    "too many": (lambda tensors: tensors.update(extra=torch.zeros(3)), "0 tensors are missing, 1 too many"),
+    "renamed": (lambda tensors: tensors.update({NAME.upper(): tensors.pop(NAME)}), "1 tensors are missing, 1 too many"),
+    "longer": (lambda tensors: tensors.update({NAME: torch.zeros(41)}), f"{NAME} is float32 of shape (41,) in place of"),
+    "of no length": (lambda tensors: tensors.update({NAME: torch.zeros(0)}), f"{NAME} is float32 of shape (0,)"),
+    "one for all": (lambda tensors: tensors.update({NAME: torch.zeros(())}), f"{NAME} is float32 of shape ()"),
+    "of another form": (
+        lambda tensors: tensors.update({NAME: torch.zeros(40, 1)}),
+        "(40, 1) in place of float32 of shape (40,)",
+    ),
+    "int64": (lambda tensors: tensors.update({NAME: torch.zeros(40).long()}), f"{NAME} is int64 of"),
+    "float64": (lambda tensors: tensors.update({NAME: torch.zeros(40).double()}), f"{NAME} is float64 of"),
+    "float16": (lambda tensors: tensors.update({NAME: torch.zeros(40).half()}), f"{NAME} is float16 of"),
+    "bool": (lambda tensors: tensors.update({NAME: torch.zeros(40).bool()}), f"{NAME} is bool of"),
+    "NaN": (lambda tensors: tensors[NAME][3:4].fill_(torch.nan), f"{NAME} holds NaN or infinity"),
+    "infinite": (lambda tensors: tensors[NAME][3:4].fill_(-torch.inf), f"{NAME} holds NaN or infinity"),
+}
+
+
+@pytest.mark.parametrize("kind", MISFITS)
+def test_tensors_that_do_not_fit_are_refused(kind: str, refused: Any) -> None:
+    change, words = MISFITS[kind]
+    tensors = dict(built("unet").state_dict())
+    content = save(tensors)
+    read_weights(content, sealed(content))
+    change(tensors)
+    content = save(tensors)
+    with refused(WeightsError, words):
+        read_weights(content, sealed(content))
+
+
+CARDS = {
+    "a list": "[1, 2]", "a text": '"UNet"', "null": "null", "lists in lists": "[" * 100_000,
+    "a long number": '{"a": ' + "1" * 10_000 + "}", "no text": "\ud800", "nothing in it": "{}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CARDS)
+def test_a_hostile_card(kind: str, folder: Path, refused: Any) -> None:
+    (folder / "unet-test.json").write_bytes(CARDS[kind].encode(errors="surrogatepass"))
+    with refused(WeightsError, "checksum" if kind == "nothing in it" else "missing or damaged", "reinstall"):
+        load_pretrained("unet-test")
+
+
+@pytest.mark.parametrize("network", ["Transformer", "", None, 3, ["UNet"], {"UNet": 1}, "unet", "nn.Module", "os.system"])
+def test_a_card_of_an_unknown_network(network: Any, folder: Path, refused: Any) -> None:
+    content = (folder / "unet-test.safetensors").read_bytes()
+    with refused(WeightsError, "UNet, Autoencoder, TNet"):
+        read_weights(content, sealed(content, network=network))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"skips": "x"},
+        {"skips": 1},
+        {"skips": None},
+        {"skips": []},
+        {"depth": 3},
+        {"skips": True, "self": True},
+        [True],
+        True,
+        None,
+        "x",
+    ],
+)
+def test_a_card_of_wrong_arguments(arguments: Any, folder: Path, refused: Any) -> None:
+    content = (folder / "unet-test.safetensors").read_bytes()
+    with refused(WeightsError, "arguments do not fit the network UNet, which takes skips, true or false"):
+        read_weights(content, sealed(content, arguments=arguments))
+
+
+def test_arguments_of_a_network_that_takes_none(tmp_path: Path, refused: Any) -> None:
+    content = save(built("autoencoder").state_dict())
+    read_weights(content, sealed(content, network="Autoencoder", arguments={}))
+    with refused(WeightsError, "the network Autoencoder, which takes none"):
+        read_weights(content, sealed(content, network="Autoencoder", arguments={"skips": True}))
+
+
+@pytest.mark.parametrize(
+    ("content", "card", "word"), [("x", {}, "content"), (None, {}, "content"), (b"", [], "card"), (b"", None, "card")]
+)
+def test_read_weights_takes_bytes_and_a_dictionary(content: Any, card: Any, word: str, refused: Any) -> None:
+    with refused(TypeError, word):
+        read_weights(content, card)
+
+
+def test_a_folder_in_the_place_of_the_weights(folder: Path, refused: Any) -> None:
+    (folder / "unet-test.safetensors").unlink()
+    (folder / "unet-test.safetensors").mkdir()
+    with refused(WeightsError, "unet-test.safetensors cannot be read", "reinstall"):
+        load_pretrained("unet-test")
+
+
+@pytest.mark.parametrize("device", ["nonsense", "", "cuda:99", "meta", 3.5, object(), ["cpu"], "cpu\n"])
+def test_no_such_device(device: Any, folder: Path, refused: Any) -> None:
+    with refused(ValueError, "device", "'cpu'"):
+        load_pretrained("unet-test", device)
+
+
+# --- writing -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_costs_no_older_weights(folder: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with files_of_at_most(1000), refused(WeightsError, "unet-test.safetensors cannot be written"):
+        write_weights(built("no skips"), folder / "unet-test", {})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+class Copy(UNet):
+    """A student's own variant."""
+
+
+Copy.__name__ = "TNet"
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "card", "error", "word"),
+    [
+        (Copy(), "net", {}, ValueError, "TNet of denoise_lib"),
+        (UNet(), None, {}, TypeError, "path"), (UNet(), "", {}, ValueError, "path"),
+        (UNet(), "net", [], TypeError, "card"), (UNet(), "net", {"a": torch.ones(2)}, TypeError, "JSON"),
+        (UNet(), "net", {"a": {1, 2}}, TypeError, "JSON"),
+        (UNet(), "unet-test.json/net", {}, WeightsError, "cannot be written"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_of_write_weights(
+    model: Any, path: Any, card: Any, error: type[Exception], word: str, folder: Path, refused: Any
+) -> None:
+    before = sorted(os.listdir(folder))
+    with refused(error, word):
+        write_weights(model, str(folder / path) if path else path, card)
+    assert sorted(os.listdir(folder)) == before
 
 
 # --- the networks for colour photos --------------------------------------------------------------------------------------

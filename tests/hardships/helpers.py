@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -70,7 +69,7 @@ def fence(size: int) -> list[str]:
     return [*walls, "--remount-ro", "/", "--chdir", str(ROOT)]
 
 
-def run(notebooks: list[NotebookNode], *, folder: Path = READ_ONLY, size: int = ROOMY) -> list[Outcome]:
+def behind_the_fence(notebooks: list[NotebookNode], *, folder: Path = READ_ONLY, size: int = ROOMY) -> list[Outcome]:
     """Execute notebooks one after the other behind one fence, each in a kernel of its own; what one writes, the next finds."""
     command = [*fence(size), sys.executable, str(Path(__file__).parent / "inside.py"), str(folder)]
     done = subprocess.run(command, input=json.dumps(notebooks), capture_output=True, text=True, timeout=1800, check=False)
@@ -181,12 +180,13 @@ def differences(first: NotebookNode, second: NotebookNode) -> list[str]:
 
 def shown(cell: NotebookNode) -> list[str]:
     """What a cell prints and shows, without what may differ from run to run."""
-    texts: list[Any] = []
+    found: list[str] = []
     for output in cell.outputs:
         if output.output_type == "stream" and output.name == "stdout":
-            texts.append(output.text)
-        texts += output.get("data", {}).values()
-    return [sanitized("".join(text)) for text in texts]
+            found.append(sanitized(output.text))
+        for kind, content in output.get("data", {}).items():
+            found.append(sanitized(content) if kind.startswith("text/") else str(content))
+    return found
 
 
 def sanitized(text: str) -> str:

@@ -23,20 +23,23 @@ PAUSE = 0.05  # seconds between two looks at the kernel's memory
 
 
 class Memory:
-    """The largest resident memory of this process's children together, in bytes."""
+    """The largest memory of this process's children together, in bytes.
+
+    Pages that several processes share are counted once: each start of a program copies a process for a moment, on paper.
+    """
 
     def __init__(self) -> None:
         self.peak = 0
         self._over = threading.Event()
 
     def look(self) -> None:
-        processes = psutil.Process().children(recursive=True)
         together = 0
-        for process in processes:
-            with suppress(psutil.Error, OSError):
-                together += process.memory_info().rss
-                self.peak = max(self.peak, high_water_mark(process.pid))  # what came and went between two looks
-        self.peak = max(self.peak, together)
+        for process in psutil.Process().children(recursive=True):
+            with suppress(OSError):  # it has ended
+                together += kilobytes("smaps_rollup", "Pss:", process.pid)
+                alone = kilobytes("status", "VmHWM:", process.pid)  # also what came and went between two looks
+                self.peak = max(self.peak, 1024 * alone)
+        self.peak = max(self.peak, 1024 * together)
 
     def watch(self) -> None:
         while not self._over.wait(PAUSE):
@@ -46,10 +49,10 @@ class Memory:
         self._over.set()
 
 
-def high_water_mark(pid: int) -> int:
-    """The most that a process has held in memory since it began, as Linux counts it, in bytes."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+def kilobytes(file: str, word: str, pid: int) -> int:
+    """What Linux tells of a process's memory: resident now, its share of shared pages (Pss), or at most so far (VmHWM)."""
+    lines = Path(f"/proc/{pid}/{file}").read_text(encoding="utf-8").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(word)), 0)
 
 
 @contextmanager

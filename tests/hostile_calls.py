@@ -1,0 +1,786 @@
+"""A valid call of every public function: what `test_hostile_input.py` spoils, one argument at a time.
+
+An entry makes its arguments anew for each call, small enough that thousands of calls take seconds.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor, nn
+
+from denoise_lib import (
+    baselines,
+    benchmark,
+    checks,
+    claims,
+    data,
+    digits,
+    downloads,
+    exercise,
+    experiments,
+    explorers,
+    figures,
+    handing_in,
+    kernels,
+    losses,
+    metrics,
+    models,
+    noise,
+    pairs,
+    photo_experiments,
+    photo_results,
+    photographs,
+    renders,
+    results,
+    saliency,
+    saliency_experiments,
+    targets,
+    training,
+    validation,
+    weights,
+)
+from denoise_lib.checkpoints import History
+
+Arguments = dict[str, Any]
+NOT_LOOKED_AT = "a look at the values would stall a GPU"
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a function is called rightly."""
+
+    function: Callable[..., Any]
+    valid: Callable[[], Arguments]
+    fixed: tuple[str, ...] = ()
+    """Arguments that are left as they are."""
+    errors: tuple[type[BaseException], ...] = ()
+    """Documented errors besides TypeError, ValueError and the library's own."""
+    unknown: str = ""
+    """Why NaN or infinity may come out of finite numbers; empty where it may not."""
+    changes: tuple[str, ...] = ()
+    """Arguments whose change is the purpose."""
+    draws: bool = False
+    """Whether torch's global generator is meant to be used: layers take their first weights from it."""
+    wrong_only: bool = False
+    """Whether only what can never be right is tried: the work itself takes minutes, and must not begin."""
+    examples: int = 12
+
+
+def uniform(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def source() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def gray(seed: int = 0, count: int = 2, side: int = 8) -> Tensor:
+    return uniform(count, 1, side, side, seed=seed)
+
+
+def colour(seed: int = 0, count: int = 1, side: int = 10) -> Tensor:
+    return uniform(count, 3, side, side, seed=seed)
+
+
+@cache
+def _made(network: Callable[[], nn.Module]) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return network()
+
+
+def network(kind: Callable[[], nn.Module] = models.UNet) -> nn.Module:
+    """A network of which some layers evaluate while others train, as in fine-tuning: no function may change that."""
+    model = copy.deepcopy(_made(kind)).train()
+    next(iter(model.children()), model).eval()
+    return model
+
+
+def total(images: Tensor, *rows: Tensor) -> Tensor:
+    """A score: one number an image."""
+    return images.square().flatten(1).sum(1)
+
+
+def maps() -> Tensor:
+    return uniform(2, 1, 8, 8)
+
+
+def masks() -> dict[str, Tensor]:
+    noisy = uniform(2, 1, 8, 8, seed=1) > 0.5
+    return {"noisy": noisy, "neighbours": ~noisy, "elsewhere": ~noisy}
+
+
+def squares(seed: int = 0, count: int = 3) -> Tensor:
+    return uniform(count, 5, 5, seed=seed)
+
+
+def picture() -> np.ndarray:
+    return np.arange(24 * 24, dtype=np.uint8).reshape(24, 24)
+
+
+@cache
+def _stored(name: str) -> str:
+    return json.dumps(results.read_results(name))
+
+
+def stored(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(_stored(name))
+    return content
+
+
+def _double(x: Tensor) -> Tensor:
+    return 2 * x
+
+
+def _triple(x: Tensor) -> Tensor:
+    return 3 * x
+
+
+def an_exercise() -> exercise.Exercise:
+    return exercise.Exercise(
+        name="double",
+        asks="Double x.",
+        arguments=lambda generator: (torch.rand(3, generator=generator),),
+        solution=_double,
+        mistakes=[exercise.Mistake("triple", "your function triples.", _triple)],
+        hints=("one", "two", "three"),
+    )
+
+
+def packed_run() -> dict[str, Any]:
+    return json.loads(json.dumps(exercise.attempt(an_exercise(), _double, 0)[0].packed()))  # type: ignore[no-any-return]
+
+
+def answers() -> checks.Answers:
+    return checks.Answers(Path("answers.json"))
+
+
+def photo_run() -> photo_experiments.PhotoRun:
+    return photo_experiments.PhotoRun("tnet", epochs=1, pairs=4)
+
+
+def pair_set(side: int = 8) -> pairs.PhotoPairs:
+    first, second, clean = ((255 * colour(seed, 4, side)).to(torch.uint8) for seed in range(3))
+    return pairs.PhotoPairs(first, second, clean)
+
+
+def shown() -> Figure:
+    figure = Figure(figsize=(1, 1))
+    figure.subplots().plot([0, 1])
+    return figure
+
+
+def train_once(**arguments: Any) -> training.History:
+    return training.fit(**arguments)
+
+
+def noises() -> dict[str, tuple[noise.Noise, Tensor]]:
+    """Each noise model, and an image for it."""
+    return {
+        "Noise": (noise.Gaussian(0.1), gray()),
+        "Blend": (noise.Blend(0.25), gray()),
+        "Gaussian": (noise.Gaussian(0.1, clip=True), gray()),
+        "Poisson": (noise.Poisson(30), gray()),
+        "Bernoulli": (noise.Bernoulli(0.5), gray()),
+        "Impulse": (noise.Impulse(0.3), gray()),
+        "PointSample": (noise.PointSample(2), gray()),
+    }
+
+
+def noise_calls() -> dict[str, Call]:
+    calls: dict[str, Call] = {}
+    for name, (model, image) in noises().items():
+        calls[f"noise.{name}.__call__"] = Call(model, lambda image=image: {"image": image.clone(), "generator": source()})
+        for method in ("clean", "mean", "variance", "expected_mse"):
+            if method in vars(getattr(noise, name)):
+                calls[f"noise.{name}.{method}"] = Call(getattr(model, method), lambda image=image: {"image": image.clone()})
+    return calls
+
+
+def forward_calls() -> dict[str, Call]:
+    sizes = {
+        models.UNet: (1, 8), models.Autoencoder: (1, 8), models.TNet: (3, 32), models.BaseNet: (3, 32),
+        models.Noise2NoiseUNet: (3, 32), models.TinyDenoiser: (3, 8),
+    }  # fmt: skip
+    return {
+        f"models.{kind.__name__}.forward": Call(
+            lambda x, kind=kind: _made(kind)(x), lambda channels=channels, side=side: {"x": uniform(1, channels, side, side)}
+        )
+        for kind, (channels, side) in sizes.items()
+    }
+
+
+def target_calls() -> dict[str, Call]:
+    clean = targets.Targets(0.2, offset=0.1, shared=0.5, clip=True)
+    return {
+        "targets.Targets.draw": Call(clean.draw, lambda: {"image": gray(), "generator": source()}),
+        **{
+            f"targets.Targets.{method}": Call(getattr(clean, method), lambda: {"image": gray()})
+            for method in ("mean", "kept", "bias")
+        },
+    }
+
+
+def long_calls() -> dict[str, Call]:
+    """What trains or measures for minutes: spoilt alone."""
+    run, photos = experiments.Run("unet", "mild", data="small"), photo_experiments.Photos("builtin", cell=2)
+    pair = {"noisy": colour(), "clean": colour(1)}
+    functions: list[tuple[Callable[..., Any], Arguments]] = [
+        (experiments.execute, {"run": run, "folder": "runs", "device": "cpu", "threads": 1}),
+        (experiments.reproduce, {"runs": [run], "output": "a.json", "device": "cpu", "jobs": 1}),
+        (experiments.export_weights, {"runs": [run], "output": "a.json", "folder": "weights"}),
+        (experiments.measure_baselines, {"output": "a.json", "size": "small", "tuning_images": 1}),
+        (experiments.setup_report, {"device": "cpu"}),
+        (photo_experiments.training_set, {"run": photo_run(), "photos": photos}),
+        (
+            photo_experiments.execute,
+            {"run": photo_run(), "photos": photos, "folder": "runs", "device": "cpu", "threads": 1},
+        ),
+        (
+            photo_experiments.reproduce,
+            {"runs": [photo_run()], "photos": photos, "output": "a.json", "device": "cpu", "jobs": 1},
+        ),
+        (photo_experiments.describe, {"photos": photos}),
+        (photo_experiments.measure_untrained, {"photos": photos, "output": "a.json", "seeds": 1}),
+        (photo_experiments.measure_baselines, {"photos": photos, "output": "a.json", "tuning_images": 1}),
+        (photo_experiments.clipping_run, {"clip": True, "seed": 0, "mu": 0.25, "epochs": 1}),
+        (photo_experiments.measure_clipping, {"output": "a.json", "seeds": 1}),
+        (
+            photo_experiments.export_weights,
+            {"runs": [photo_run()], "photos": photos, "output": "a.json", "folder": "weights"},
+        ),
+        (
+            saliency_experiments.reproduce,
+            {
+                "source": "builtin", "output": "a.json", "cell": 8, "about": "", "count": 20, "n_samples": 1, "parts": (),
+                "progress": False,
+            },
+        ),
+        (saliency_experiments.measure_groups, {**pair, "n_samples": 1}),
+        (saliency_experiments.measure_self_influence, {**pair, "probes": 1}),
+        (saliency_experiments.measure_intervention, {**pair, "draws": 1}),
+        (saliency_experiments.measure_kernels, pair),
+        (saliency_experiments.measure_randomised, {**pair, "seeds": 1}),
+        (saliency_experiments.measure_smoothgrad_noise, pair),
+        (saliency_experiments.measure_classifier, {"count": 1, "seeds": 1}),
+        (benchmark.benchmark_saliency, {"repeats": 1}),
+        (benchmark.benchmark_slider, {"repeats": 1}),
+    ]  # fmt: skip
+    return {
+        f"{function.__module__.removeprefix('denoise_lib.')}.{function.__name__}": Call(
+            function, lambda arguments=arguments: dict(arguments), wrong_only=True
+        )
+        for function, arguments in functions
+    }
+
+
+CALLS: dict[str, Call] = {
+    # --- floor 0
+    "validation.check_tensor": Call(validation.check_tensor, lambda: {"value": gray(), "name": "x"}, fixed=("name",)),
+    "validation.check_images": Call(validation.check_images, lambda: {"image": gray()}),
+    "validation.check_same_shape": Call(
+        validation.check_same_shape, lambda: {"a": gray(), "b": gray(1), "name_a": "a", "name_b": "b"}, fixed=("name_a", "name_b")
+    ),
+    "validation.check_pair": Call(validation.check_pair, lambda: {"a": gray(), "b": gray(1)}),
+    "validation.check_model": Call(validation.check_model, lambda: {"model": network()}),
+    "validation.check_output": Call(validation.check_output, lambda: {"output": gray(), "other": gray(1)}),
+    "validation.check_list": Call(
+        validation.check_list, lambda: {"values": [1], "name": "x", "example": [1]}, fixed=("name", "example")
+    ),
+    "validation.check_number": Call(
+        validation.check_number, lambda: {"value": 0.5, "name": "x", "low": 0, "example": 1}, fixed=("name", "low", "example")
+    ),
+    "validation.check_count": Call(
+        validation.check_count, lambda: {"value": 3, "name": "x", "example": 1}, fixed=("name", "example")
+    ),
+    "validation.check_choice": Call(
+        validation.check_choice, lambda: {"value": "a", "name": "x", "choices": ("a", "b")}, fixed=("name", "choices")
+    ),
+    "validation.check_generator": Call(
+        validation.check_generator, lambda: {"generator": source(), "device": torch.device("cpu")}, fixed=("device",)
+    ),
+    "validation.check_flag": Call(validation.check_flag, lambda: {"value": True, "name": "x"}, fixed=("name",)),
+    "validation.check_keys": Call(
+        validation.check_keys, lambda: {"content": {"a": 1, "b": 2}, "name": "x", "keys": ("a", "b")}, fixed=("name", "keys")
+    ),
+    "validation.check_device": Call(validation.check_device, lambda: {"device": "cpu"}),
+    "validation.check_path": Call(validation.check_path, lambda: {"path": "a/b"}),
+    "validation.kind": Call(validation.kind, lambda: {"value": 1}),
+    # --- floor 1
+    "noise.add_noise": Call(noise.add_noise, lambda: {"image": gray(), "mu": 0.25, "generator": source(), "clip": True}),
+    "noise.Blend": Call(noise.Blend, lambda: {"mu": 0.25, "clip": True}),
+    "noise.Gaussian": Call(noise.Gaussian, lambda: {"sigma": 0.1, "clip": False}),
+    "noise.Poisson": Call(noise.Poisson, lambda: {"peak": 30}),
+    "noise.Bernoulli": Call(noise.Bernoulli, lambda: {"p": 0.5, "missing": 0.0}),
+    "noise.Impulse": Call(noise.Impulse, lambda: {"p": 0.3, "salt_and_pepper": False}),
+    "noise.PointSample": Call(noise.PointSample, lambda: {"cell": 2}),
+    **noise_calls(),
+    "noise.clipped_normal_moments": Call(noise.clipped_normal_moments, lambda: {"centre": gray(), "sigma": 0.1}),
+    "noise.parse_noise": Call(noise.parse_noise, lambda: {"text": "blend:0.25"}),
+    "models.UNet": Call(models.UNet, lambda: {"skips": True}, draws=True),
+    "models.TNet": Call(models.TNet, lambda: {"batch_norm": False}, draws=True),
+    "models.Noise2NoiseUNet": Call(models.Noise2NoiseUNet, lambda: {"shared_decoder": True}, draws=True),
+    **forward_calls(),
+    "models.SelfEnsemble": Call(models.SelfEnsemble, lambda: {"model": network(models.TinyDenoiser)}),
+    "models.SelfEnsemble.forward": Call(
+        lambda model, x: models.SelfEnsemble(model)(x), lambda: {"model": network(models.TinyDenoiser), "x": colour()}
+    ),
+    "models.count_parameters": Call(models.count_parameters, lambda: {"module": network()}),
+    "models.check_size": Call(
+        models.check_size, lambda: {"x": gray(), "channels": 1, "multiple": 4, "network": "UNet"},
+        fixed=("channels", "multiple", "network"),
+    ),
+    "metrics.mse": Call(metrics.mse, lambda: {"a": gray(), "b": gray(1)}),
+    "metrics.mse_per_image": Call(metrics.mse_per_image, lambda: {"a": gray(), "b": gray(1)}),
+    "metrics.psnr": Call(
+        metrics.psnr, lambda: {"a": gray(), "b": gray(1), "per_image": True, "data_range": 1.0},
+        unknown="equal images have no error",
+    ),
+    "metrics.ssim": Call(metrics.ssim, lambda: {"a": gray(side=12), "b": gray(1, side=12), "data_range": 1.0}),
+
+
+    "losses.hdr_loss": Call(losses.hdr_loss, lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT),
+    "losses.masked_l2_loss": Call(losses.masked_l2_loss, lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT),
+    "losses.AnnealedL0.__call__": Call(losses.AnnealedL0(), lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT),
+    "digits.mnist": Call(
+        digits.mnist, lambda: {"split": "test", "size": "small", "root": "no-such-folder", "labels": True}, examples=6
+    ),
+    "digits.without": Call(
+        digits.without, lambda: {name: (255 * gray(seed)).to(torch.uint8) for seed, name in enumerate(("images", "unwanted"))}
+    ),
+    "photographs.photos": Call(
+        photographs.photos, lambda: {"split": "test", "source": "builtin", "size": 8, "crops": 1, "seed": 0, "root": None},
+        examples=8,
+    ),
+    "photographs.photo_files": Call(photographs.photo_files, lambda: {"split": "test", "source": "builtin", "root": None}),
+    "photographs.square_crops": Call(
+        lambda **arguments: list(photographs.square_crops(**arguments)),
+        lambda: {"files": photographs.photo_files("test")[:1], "size": 8, "crops": 1, "seed": 0}, examples=8,
+    ),
+    "photographs.read_photo": Call(photographs.read_photo, lambda: {"file": figures.png(picture())}),
+    "photographs.square": Call(
+        photographs.square,
+        lambda: {"image": Image.new("RGB", (12, 9)), "size": 8, "share": 1.0, "left": 0.5, "top": 0.5},
+    ),
+    "exercise.Exercise": Call(exercise.Exercise, lambda: dict(vars(an_exercise()))),
+    "exercise.judge": Call(exercise.judge, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
+    "exercise.attempt": Call(exercise.attempt, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
+    "exercise.compare": Call(
+        exercise.compare,
+        lambda: {"exercise": an_exercise(), "mine": exercise.attempt(an_exercise(), _triple, 0), "seed": 0},
+    ),
+    "exercise.is_stub": Call(exercise.is_stub, lambda: {"function": _double}),
+    "exercise.noise_facts": Call(
+        exercise.noise_facts, lambda: {"copies": [gray(), gray(1)], "means": gray(2), "generator": source()},
+    ),
+    "exercise.Run.unpacked": Call(exercise.Run.unpacked, lambda: {"content": packed_run()}),
+    # --- floor 2
+    "data.NoisyImages": Call(
+        data.NoisyImages, lambda: {"clean": gray(), "noise": noise.Blend(0.25), "fresh": True, "seed": 0}
+    ),
+    "data.NoisyImages.noise": Call(
+        lambda noise: setattr(data.NoisyImages(gray(), _BLEND), "noise", noise), lambda: {"noise": noise.Blend(0.25)}
+    ),
+    "data.NoisyImages.__getitem__": Call(
+        lambda index: data.NoisyImages(gray(), _BLEND)[index], lambda: {"index": 0}, errors=(IndexError,)
+    ),
+    "data.NoisyImages.batches": Call(
+        lambda **arguments: list(data.NoisyImages(gray(), _BLEND).batches(**arguments)),
+        lambda: {"size": 2, "device": "cpu", "generator": source(), "shuffle": True},
+    ),
+    "data.NoisyPairs": Call(
+        data.NoisyPairs,
+        lambda: {
+            "clean": gray(), "noise": noise.Blend(0.25), "target_noise": noise.Blend(0.25), "fresh": False, "exchange": True,
+            "flips": True, "seed": 0,
+        },
+    ),
+    "data.NoisyPairs.from_copies": Call(
+        data.NoisyPairs.from_copies, lambda: {"first": gray(), "second": gray(1), "exchange": True, "flips": True, "seed": 0}
+    ),
+    "data.NoisyPairs.__getitem__": Call(
+        lambda index: data.NoisyPairs(gray(), _BLEND)[index], lambda: {"index": 0}, errors=(IndexError,)
+    ),
+    "data.NoisyPairs.batches": Call(
+        lambda **arguments: list(data.NoisyPairs(gray(), _BLEND, fresh=True).batches(**arguments)),
+        lambda: {"size": 2, "device": "cpu", "generator": source(), "shuffle": True},
+    ),
+    "data.exchange_pixels": Call(
+        data.exchange_pixels, lambda: {"first": gray(), "second": gray(1), "generator": source()}
+    ),
+    "data.random_symmetry": Call(data.random_symmetry, lambda: {"first": gray(), "second": gray(1), "generator": source()}),
+    "data.clean_is_float": Call(data.clean_is_float, lambda: {"clean": gray(), "name": "clean"}, fixed=("name",)),
+    "data.as_float_images": Call(data.as_float_images, lambda: {"images": gray(), "name": "images"}, fixed=("name",)),
+    "pairs.photo_pairs": Call(
+        pairs.photo_pairs,
+        lambda: {
+            "split": "test", "source": "builtin", "count": 2, "cell": 2, "side": 4, "seed": 0, "root": None, "cache": False,
+            "progress": False,
+        },
+        examples=8,
+    ),
+    "pairs.PhotoPairs.fingerprint": Call(lambda: pair_set().fingerprint(), dict),
+    "pairs.distinct_photos": Call(
+        pairs.distinct_photos, lambda: {"split": "test", "source": "builtin", "count": 10, "first": 3, "seed": 0}
+    ),
+    "targets.corrupted_pixel": Call(
+        targets.corrupted_pixel, lambda: {"value": 0.3, "corruption": "Gaussian", "level": 0.2, "count": 10, "seed": 0}
+    ),
+    "targets.risk": Call(
+        targets.risk, lambda: {"candidates": uniform(5), "targets": uniform(7, seed=1), "loss": "L1"},
+    ),
+    "targets.best_prediction": Call(targets.best_prediction, lambda: {"targets": uniform(7), "loss": "L0"}),
+    "targets.Targets": Call(
+        targets.Targets, lambda: {"sigma": 0.2, "offset": 0.0, "shared": 0.0, "clip": False, "eight_bit": False}
+    ),
+    **target_calls(),
+    "saliency.smoothgrad": Call(
+        saliency.smoothgrad,
+        lambda: {
+            "score": total, "x": gray(), "n_samples": 3, "noise_level": 0.1, "reduce": "mean", "context": gray(1),
+            "generator": source(), "batch_size": 2,
+        },
+    ),
+    "saliency.smoothgrad_with_error": Call(
+        saliency.smoothgrad_with_error,
+        lambda: {
+            "score": total, "x": gray(), "n_samples": 3, "noise_level": 0.1, "reduce": "square", "context": gray(1),
+            "generator": source(), "batch_size": 2,
+        },
+        unknown="one sample says nothing of the error",
+    ),
+    "saliency.smoothgrad_samples": Call(
+        saliency.smoothgrad_samples,
+        lambda: {
+            "score": total, "x": gray(count=1), "n_samples": 3, "noise_level": 0.1, "context": gray(1, 1),
+            "generator": source(), "batch_size": 2,
+        },
+    ),
+    "saliency.squared_error": Call(
+        lambda model, images, clean: saliency.squared_error(model)(images, clean),
+        lambda: {"model": network(), "images": gray(), "clean": gray(1)}, unknown=NOT_LOOKED_AT,
+    ),
+    "saliency.output_sum": Call(
+        lambda model, pixel, images: saliency.output_sum(model, pixel)(images),
+        lambda: {"model": network(), "pixel": (1, 2), "images": gray()},
+    ),
+    "saliency.loss_gradient": Call(
+        saliency.loss_gradient, lambda: {"model": network(), "x": gray(), "target": gray(1)}
+    ),
+    "saliency.output_gradient": Call(
+        saliency.output_gradient, lambda: {"model": network(), "x": gray(), "pixel": (1, 2)}
+    ),
+    "saliency.self_influence": Call(
+        saliency.self_influence,
+        lambda: {
+            "model": network(), "x": gray(count=1), "method": "exact", "colours": "each", "probes": 2, "generator": source(),
+            "batch_size": 64,
+        },
+    ),
+    "saliency.self_influence_with_error": Call(
+        saliency.self_influence_with_error,
+        lambda: {"model": network(), "x": gray(), "colours": "together", "probes": 2, "generator": source()},
+        unknown="one probe says nothing of the error",
+    ),
+    "saliency.check_pixel": Call(saliency.check_pixel, lambda: {"pixel": (1, 2), "x": gray()}),
+    "saliency.evaluating": Call(lambda model: saliency.evaluating(model).__enter__(), lambda: {"model": network()}),
+    "weights.weights_card": Call(weights.weights_card, lambda: {"name": "tnet"}),
+    "weights.load_pretrained": Call(weights.load_pretrained, lambda: {"name": "tnet", "device": "cpu"}),
+    "weights.read_weights": Call(weights.read_weights, lambda: {"content": b"x", "card": weights.weights_card("tnet")}),
+    "weights.write_weights": Call(
+        weights.write_weights, lambda: {"model": network(), "path": "folder/unet", "card": {"seed": 0}}
+    ),
+    "baselines.fit_baseline": Call(
+        baselines.fit_baseline, lambda: {"name": "median filter", "noisy": gray(), "clean": gray(1)}
+    ),
+    "baselines.best_affine": Call(baselines.best_affine, lambda: {"noisy": gray(), "clean": gray(1)}),
+    "baselines.best_pixel_rule": Call(
+        lambda noisy, clean, bins, y: baselines.best_pixel_rule(noisy, clean, bins)(y),
+        lambda: {"noisy": gray(), "clean": gray(1), "bins": 16, "y": gray()},
+    ),
+    "baselines.tune_colour_filter": Call(
+        baselines.tune_colour_filter, lambda: {"name": "mean filter", "noisy": colour(), "clean": colour(1)}
+    ),
+    "results.read_results": Call(results.read_results, lambda: {"name_or_path": "bands"}),
+    "results.write_json": Call(results.write_json, lambda: {"path": Path("folder/file.json"), "content": {"a": 1}}),
+    "results.machine": Call(results.machine, lambda: {"device": torch.device("cpu")}),
+    "results.summarize": Call(results.summarize, lambda: {"results": stored("unet_vs_autoencoder")["runs"][:2]}),
+    "results.markdown_table": Call(results.markdown_table, lambda: {"content": stored("unet_vs_autoencoder")}),
+    "results.readme_table": Call(results.readme_table, lambda: {"content": stored("unet_vs_autoencoder")}),
+    "results.headline": Call(results.headline, lambda: {"key": "MSE of the shipped U-Net, mild", "value": 0.001}),
+    "results.table": Call(results.table, lambda: {"columns": ["a", "b"], "rows": [["x", 1]]}),
+    "results.format_mse": Call(results.format_mse, lambda: {"mean": 0.1, "std": 0.01}),
+    "photo_results.model_name": Call(photo_results.model_name, lambda: {"network": "tnet", "loss": "l1"}),
+    "photo_results.summarize_photo_runs": Call(
+        photo_results.summarize_photo_runs, lambda: {"runs": stored("tnet")["runs"][:2]}
+    ),
+    "photo_results.mean_and_std": Call(photo_results.mean_and_std, lambda: {"values": [1.0, 2.0]}),
+    "photo_results.photo_table": Call(photo_results.photo_table, lambda: {"content": stored("tnet")}),
+    "photo_results.paper_row": Call(
+        photo_results.paper_row,
+        lambda: {"rows": photo_results.summarize_photo_runs(stored("tnet")["runs"]), "network": "tnet", "loss": "l2"},
+    ),
+    "photo_results.readme_photo_table": Call(photo_results.readme_photo_table, lambda: {"content": stored("tnet")}),
+    "photo_results.format_psnr": Call(photo_results.format_psnr, lambda: {"score": (25.0, 0.1)}),
+    # --- floor 3
+    "training.fit": Call(
+        train_once,
+        lambda: {
+            "model": network(), "dataset": data.NoisyImages(gray(), _BLEND), "epochs": 1, "lr": 1e-3, "batch_size": 2,
+            "loss": "l2", "schedule": None, "shuffle": True, "seed": 0, "device": "cpu", "amp": None, "checkpoint": None,
+            "validation": data.NoisyImages(gray(1), _BLEND), "progress": False,
+        },
+        changes=("model",), examples=30,
+    ),
+    "training.predict": Call(training.predict, lambda: {"model": network(), "noisy": gray(), "batch_size": 2}),
+    "training.evaluate": Call(
+        training.evaluate,
+        lambda: {"model": network(), "noisy": gray(side=12), "clean": gray(1, side=12), "batch_size": 2},
+        unknown="a network that returns the clean images has no error",
+    ),
+    "training.default_device": Call(training.default_device, lambda: {"device": "cpu"}),
+    "training.synchronize": Call(training.synchronize, lambda: {"device": torch.device("cpu")}),
+    "training.Precision": Call(training.Precision, lambda: {"device": torch.device("cpu"), "amp": False}),
+    "figures.tile": Call(figures.tile, lambda: {"images": gray(), "columns": 2, "pad": 1, "scale": 2}),
+    "figures.panel": Call(
+        figures.panel, lambda: {"pictures": [picture()], "titles": ["one"], "columns": 1, "gap": 3}
+    ),
+    "figures.residual": Call(
+        figures.residual, lambda: {"difference": gray() - 0.5, "columns": 2, "limit": 1.0, "pad": 1, "scale": 2}
+    ),
+    "figures.mark": Call(
+        figures.mark, lambda: {"picture": picture(), "pixel": (1, 2), "scale": 4, "colour": (0, 255, 0)}
+    ),
+    "figures.png": Call(figures.png, lambda: {"pixels": picture(), "compress_level": 3}),
+    "figures.picture": Call(figures.picture, lambda: {"content": picture(), "alt": "a ramp from black to white"}),
+    "figures.learning_curves": Call(
+        figures.learning_curves, lambda: {"histories": {"unet": History([0.1, 0.05], [0.2, 0.1])}}, examples=6
+    ),
+    "figures.heat_map": Call(
+        figures.heat_map,
+        lambda: {
+            "values": np.array([[0.1, 0.2]]), "rows": ["a"], "columns": ["b", "c"], "xlabel": "x", "ylabel": "y", "title": "t",
+        },
+        examples=10,
+    ),
+    "figures.paper_show": Call(figures.paper_show, lambda: {"pictures": [picture()], "titles": ["one"]}, examples=4),
+    "figures.pixels": Call(figures.pixels, lambda: {"figure": shown()}),
+    "kernels.filters": Call(kernels.filters, lambda: {"model": network(), "x": gray(count=1), "pixels": [(1, 2)]}),
+    "kernels.effective_receptive_field": Call(
+        kernels.effective_receptive_field, lambda: {"model": network(), "x": gray(), "pixel": (1, 2)}
+    ),
+    "kernels.radius": Call(kernels.radius, lambda: {"weights": uniform(8, 8), "pixel": (3, 4), "share": 0.9}),
+    "kernels.edges": Call(kernels.edges, lambda: {"images": gray()}),
+    "kernels.windows": Call(kernels.windows, lambda: {"maps": uniform(2, 8, 8), "pixels": [(3, 3), (4, 4)], "margin": 2}),
+    "kernels.mean_distance": Call(kernels.mean_distance, lambda: {"kernels": squares()}),
+    "kernels.gaussian_like": Call(kernels.gaussian_like, lambda: {"kernels": squares()}),
+    "kernels.unlikeness": Call(kernels.unlikeness, lambda: {"kernels": squares(), "patches": squares(1)}),
+    "kernels.elongation": Call(
+        kernels.elongation, lambda: {"kernels": squares(), "angle": uniform(3)}, unknown="a single pixel reaches nowhere"
+    ),
+    "kernels.kernel_facts": Call(
+        kernels.kernel_facts,
+        lambda: {
+            "model": network(models.TinyDenoiser), "noisy": colour(), "clean": colour(1), "kinds": ("edge",), "pixels": 1,
+            "share": 0.2, "seed": 0,
+        },
+        unknown="one image has no other kernels", examples=20,
+    ),
+    "kernels.kernel_windows": Call(
+        kernels.kernel_windows, lambda: {"model": network(models.TinyDenoiser), "noisy": colour(), "place": (4, 5)}
+    ),
+    "claims.summary": Call(claims.summary, lambda: {"values": uniform(5)}),
+    "claims.format_summary": Call(
+        claims.format_summary, lambda: {"value": {"mean": 0.1, "error": 0.01, "count": 5}, "digits": 3}
+    ),
+    "claims.pixel_groups": Call(claims.pixel_groups, lambda: {"noisy": gray(), "clean": gray(1), "threshold": 0.2}),
+    "claims.group_mean": Call(
+        claims.group_mean, lambda: {"maps": maps(), "mask": masks()["noisy"]}, unknown="an empty mask has no mean"
+    ),
+    "claims.compare_groups": Call(claims.compare_groups, lambda: {"maps": maps(), "groups": masks()}),
+    "claims.loss_map": Call(
+        claims.loss_map,
+        lambda: {"model": network(), "noisy": gray(), "clean": gray(1), "noise_level": 0.1, "n_samples": 2, "seed": 0},
+    ),
+    "claims.output_map": Call(
+        claims.output_map, lambda: {"model": network(), "noisy": gray(), "noise_level": 0.1, "n_samples": 2, "seed": 0}
+    ),
+    "claims.by_deviation": Call(
+        claims.by_deviation, lambda: {"influence": maps(), "noisy": gray(), "clean": gray(1)},
+        unknown="a bin may have no pixels",
+    ),
+    "claims.intervene": Call(
+        claims.intervene,
+        lambda: {
+            "model": network(), "noisy": gray(), "clean": gray(1), "shifts": (0.0, 0.1), "colours": "each", "seed": 0,
+        },
+        unknown="a value that leaves [0, 1] belongs to no photo",
+    ),
+    "claims.randomise": Call(claims.randomise, lambda: {"model": network(), "layers": 1, "seed": 0}),
+    "claims.rank_correlation": Call(
+        claims.rank_correlation, lambda: {"a": uniform(2, 5), "b": uniform(2, 5, seed=1)},
+        unknown="a constant map has no order",
+    ),
+    # --- floor 4
+    "renders.example_digits": Call(renders.example_digits, lambda: {"count": 2}, examples=4),
+    "renders.own_digit": Call(renders.own_digit, lambda: {"photo": figures.png(picture())}),
+    "renders.noisy_copy": Call(renders.noisy_copy, lambda: {"images": gray(), "mu": 0.25, "seed": 0, "clip": True}),
+    "renders.render_noise": Call(renders.render_noise, lambda: {"mu": 0.25, "images": gray(side=12), "seed": 0, "scale": 2}),
+    "renders.render_denoised": Call(
+        renders.render_denoised,
+        lambda: {"mu": 0.25, "images": gray(side=12), "models": {"U-Net": network()}, "seed": 0, "scale": 1},
+    ),
+    "renders.models_for": Call(renders.models_for, lambda: {"mu": 0.25, "choice": "blind"}),
+    "renders.render_estimators": Call(
+        renders.render_estimators, lambda: {"level": 0.3, "corruption": "white overlay", "value": 0.3, "seed": 0}, examples=6
+    ),
+    "renders.render_assumptions": Call(
+        renders.render_assumptions, lambda: {"sigma": 0.2, "broken": ("clipped",), "draws": 10, "seed": 0}, examples=6
+    ),
+    "renders.example_pair": Call(renders.example_pair, lambda: {"index": 0, "seed": 0}, examples=4),
+    "renders.saliency_samples": Call(
+        renders.saliency_samples,
+        lambda: {
+            "which": renders.SALIENCY_MAPS[0], "model": network(models.TinyDenoiser), "noisy": colour(), "clean": colour(1),
+            "pixel": (4, 5), "noise_level": 0.1, "count": 2, "seed": 0,
+        },
+    ),
+    "renders.render_smoothgrad": Call(
+        renders.render_smoothgrad,
+        lambda: {
+            "samples": colour(2, 3), "noisy": colour(), "clean": colour(1), "pixel": (4, 5), "noise_level": 0.1,
+            "which": renders.SALIENCY_MAPS[0],
+        },
+        examples=8,
+    ),
+    "renders.render_filters": Call(
+        renders.render_filters,
+        lambda: {"pixel": (5, 5), "models": {"tiny": network(models.TinyDenoiser)}, "noisy": colour(), "clean": colour(1)},
+    ),
+    "experiments.Run": Call(
+        experiments.Run,
+        lambda: {"network": "unet", "level": "mild", "recipe": "paper", "data": "small", "epochs": 1, "seed": 0},
+    ),
+    "experiments.training_images": Call(
+        experiments.training_images, lambda: {"run": experiments.Run("unet", "mild", data="small")}, examples=4
+    ),
+    "experiments.test_pairs": Call(experiments.test_pairs, lambda: {"size": "small", "mu": 0.25}, examples=4),
+    "photo_experiments.Photos": Call(
+        photo_experiments.Photos, lambda: {"train": "builtin", "held_out": None, "cell": 2, "about": "photos"}
+    ),
+    "photo_experiments.PhotoRun": Call(photo_experiments.PhotoRun, lambda: dict(vars(photo_run()))),
+    "photo_experiments.test_images": Call(
+        photo_experiments.test_images, lambda: {"run_noise": "gaussian:0.1", "pairs": pair_set()}
+    ),
+    "photo_experiments.table_runs": Call(
+        photo_experiments.table_runs, lambda: {"table": "2", "base": photo_run(), "seeds": [0, 1], "networks": ["tnet"]}
+    ),
+    "saliency_experiments.train_classifier": Call(
+        saliency_experiments.train_classifier,
+        lambda: {"images": uniform(2, 1, 28, 28), "labels": torch.tensor([0, 1]), "epochs": 1, "seed": 0},
+    ),
+    "saliency_experiments.class_score": Call(
+        lambda classifier, images, labels: saliency_experiments.class_score(classifier)(images, labels),
+        lambda: {"classifier": nn.Flatten(), "images": gray(), "labels": torch.tensor([0, 1])},
+    ),
+    "saliency_experiments.classifier_facts": Call(
+        saliency_experiments.classifier_facts,
+        lambda: {"classifier": nn.Flatten(), "images": {"clean": gray()}, "labels": torch.tensor([0, 1]), "seed": 0},
+    ),
+    "saliency_experiments.digit_versions": Call(
+        saliency_experiments.digit_versions, lambda: {"count": 2, "mu": 0.25, "seed": 0}, examples=4
+    ),
+    "saliency_experiments.claims_table": Call(saliency_experiments.claims_table, lambda: {"content": stored("smoothgrad")}),
+    "saliency_experiments.readme_claims_table": Call(
+        saliency_experiments.readme_claims_table, lambda: {"content": stored("smoothgrad")}
+    ),
+    "photo_experiments.leader_board_score": Call(
+        photo_experiments.leader_board_score, lambda: {"model": network(models.TinyDenoiser), "seed": 0}, wrong_only=True
+    ),
+    "photo_experiments.builtin_psnr": Call(
+        photo_experiments.builtin_psnr, lambda: {"model": network(models.TinyDenoiser), "seed": 0}, wrong_only=True
+    ),
+    **long_calls(),
+    # --- floor 5
+    "explorers.filmstrip": Call(
+        explorers.filmstrip, lambda: {"render": lambda level: (picture(), f"level {level:.2f}"), "levels": (0.1, 0.2)}
+    ),
+    "explorers.noise_filmstrip": Call(
+        explorers.noise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6
+    ),
+    "explorers.denoise_filmstrip": Call(
+        explorers.denoise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6
+    ),
+    "explorers.noise_explorer": Call(
+        explorers.noise_explorer, lambda: {"images": gray(side=12), "mu": 0.2, "seed": 0}, examples=6
+    ),
+    "explorers.denoise_explorer": Call(
+        explorers.denoise_explorer, lambda: {"images": gray(side=12), "mu": 0.2, "seed": 0}, examples=4
+    ),
+    "explorers.estimator_explorer": Call(
+        explorers.estimator_explorer, lambda: {"corruption": "white overlay", "level": 0.4, "seed": 0}, examples=4
+    ),
+    "explorers.estimator_filmstrip": Call(explorers.estimator_filmstrip, lambda: {"seed": 0}, examples=1),
+    "explorers.noise2noise_explorer": Call(explorers.noise2noise_explorer, lambda: {"sigma": 0.2, "seed": 0}, examples=4),
+    "explorers.noise2noise_filmstrip": Call(explorers.noise2noise_filmstrip, lambda: {"sigma": 0.2, "seed": 0}, examples=2),
+    "explorers.smoothgrad_explorer": Call(
+        explorers.smoothgrad_explorer,
+        lambda: {"model": network(models.TinyDenoiser), "index": 0, "noise_level": 0.15, "samples": 2, "seed": 0}, examples=4,
+    ),
+    "explorers.smoothgrad_filmstrip": Call(explorers.smoothgrad_filmstrip, lambda: {"index": 0, "seed": 0}, examples=1),
+    "explorers.filter_explorer": Call(explorers.filter_explorer, lambda: {"index": 0, "seed": 0}, examples=2),
+    "explorers.filter_filmstrip": Call(
+        explorers.filter_filmstrip, lambda: {"pixels": [(16, 16)], "index": 0, "seed": 0}, examples=4
+    ),
+    "explorers.guess_the_mu": Call(explorers.guess_the_mu, lambda: {"images": gray(side=12), "seed": 0}),
+    "checks.Checker": Call(checks.Checker, lambda: {"exercise": an_exercise(), "answers": answers()}),
+    "checks.Checker.__call__": Call(
+        lambda **arguments: checks.Checker(an_exercise(), answers())(**arguments), lambda: {"function": _triple, "seed": 0}
+    ),
+    "checks.Checker.hint": Call(lambda level: checks.Checker(an_exercise(), answers()).hint(level), lambda: {"level": 1}),
+    "checks.Checker.solution": Call(lambda: checks.Checker(an_exercise(), answers()).solution(), dict),
+    "checks.Answers": Call(checks.Answers, lambda: {"path": Path("answers.json")}),
+    "checks.Answers.of": Call(lambda name: answers().of(name), lambda: {"name": "double"}),
+    "checks.Answers.record": Call(
+        lambda outcome: answers().record(outcome), lambda: {"outcome": exercise.judge(an_exercise(), _triple, 0)}
+    ),
+    "checks.Answers.update": Call(lambda name: answers().update(name, hints=1), lambda: {"name": "double"}),
+    "checks.Checks": Call(checks.Checks, lambda: {"exercises": [an_exercise()], "answers": answers()}),
+    "checks.Checks.report": Call(
+        lambda name: checks.Checks([an_exercise()], answers()).report(name), lambda: {"name": "double"}
+    ),
+    "checks.Checks.export": Call(
+        lambda path: checks.Checks([an_exercise()], answers()).export(path), lambda: {"path": "mine.csv"}
+    ),
+    "benchmark.take_turns": Call(
+        benchmark.take_turns, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}
+    ),
+    "benchmark.benchmark": Call(
+        benchmark.benchmark,
+        lambda: {"parts": ["a"], "output": "measured.json", "known": {"a": lambda: [{"name": "ours", "seconds": 1.0}]}},
+    ),
+    "benchmark.benchmark_table": Call(benchmark.benchmark_table, lambda: {"content": stored("benchmark")}),
+    "benchmark.rows_of": Call(benchmark.rows_of, lambda: {"seconds": {"ours": 1.0, "theirs": 2.0}}),
+    "handing_in.pack_weights": Call(handing_in.pack_weights, lambda: {"network": network(models.TinyDenoiser)}),
+    "handing_in.check_size": Call(handing_in.check_size, lambda: {"weights": {"a": uniform(3)}}),
+    "handing_in.unpack_weights": Call(handing_in.unpack_weights, lambda: {"text": _packed()}),
+    "handing_in.hand_in": Call(handing_in.hand_in, lambda: {"network": network(models.TinyDenoiser)}),
+}  # fmt: skip
+
+_BLEND = noise.Blend(0.25)
+
+
+@cache
+def _packed() -> str:
+    return handing_in.pack_weights(_made(models.TinyDenoiser))
