@@ -333,8 +333,9 @@ def _weights(options: argparse.Namespace) -> int:
         return 0
     for name in available_weights():
         card = weights_card(name)
-        digits = "test_mu" in card
-        quality = f"MSE {card['mse']:.5f} at mu {card['test_mu']:.2f}" if digits else f"PSNR {card['psnr']:.2f} dB on photos"
+        quality = f"MSE {card['mse']:.5f}" if "mse" in card else f"PSNR {card['psnr']:.2f} dB on photos"
+        mu = card.get("test_mu", card.get("psnr_mu"))  # the other noise of photos has no level
+        quality += f" at mu {mu:.2f}" if mu is not None else ""
         print(f"{name:22s} {card['parameters']:>7,} parameters   test {quality}")
     return 0
 

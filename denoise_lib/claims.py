@@ -237,6 +237,8 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
     check_same_shape(a, b, "a", "b")
     if a.dim() < 2:
         raise ValueError(f"a and b must have the shape (N, ...), a map for each image, but have {tuple(a.shape)}.")
+    for name, maps in (("a", a), ("b", b)):
+        check_images(maps, name, value_range=None)
     ranks = [torch.from_numpy(rankdata(maps.detach().flatten(1).cpu().numpy(), axis=1)) for maps in (a, b)]
     first, second = (rank - rank.mean(1, keepdim=True) for rank in ranks)
     scale = (first.square().sum(1) * second.square().sum(1)).sqrt()

@@ -25,7 +25,7 @@ from .models import Autoencoder, UNet, count_parameters
 from .noise import MODERATE, Blend
 from .results import LEVELS, machine, markdown_table, read_results, results_file, summarize, write_json
 from .training import default_device, evaluate, fit, predict
-from .validation import check_choice, check_count, check_instance, check_list, check_path
+from .validation import check_choice, check_count, check_instance, check_path
 from .weights import read_weights, write_weights
 
 BLIND_RANGE = (0.0, 0.5)
@@ -274,7 +274,7 @@ def setup_report(device: torch.device | str | None = None) -> str:
 
 
 def _checked(runs: Iterable[Run]) -> list[Run]:
-    runs = check_list(list(runs) if isinstance(runs, Iterator) else runs, "runs", ["Run('unet', 'mild')"])
+    runs = [*runs] if isinstance(runs, (list, tuple, Iterator)) else [runs]  # type: ignore[list-item]
     return [check_instance(run, "each of runs", Run, "Run('unet', 'mild')") for run in runs]
 
 

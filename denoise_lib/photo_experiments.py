@@ -418,7 +418,8 @@ def table_runs(table: str, base: PhotoRun, seeds: Iterable[int], networks: Itera
     """
     check_choice(table, "table", ("1", "2", "course", "targets"))
     _check_run(base, "base")
-    seeds = check_list(list(seeds) if isinstance(seeds, range) else seeds, "seeds", [0, 1])
+    if not isinstance(seeds, (list, tuple, range)):
+        raise TypeError(f"seeds must be a list of whole numbers, but is {kind(seeds)}; for example seeds=[0, 1].")
     if networks is not None and table != "2":
         raise ValueError(f"networks chooses rows of table '2', but the table is {table!r}.")
     rows: dict[str, dict[str, Any]] = {
@@ -447,7 +448,7 @@ def _check_run(run: PhotoRun, name: str = "run") -> PhotoRun:
 
 
 def _checked(runs: Iterable[PhotoRun]) -> list[PhotoRun]:
-    runs = check_list(list(runs) if isinstance(runs, Iterator) else runs, "runs", ["PhotoRun('tnet')"])
+    runs = [*runs] if isinstance(runs, (list, tuple, Iterator)) else [runs]  # type: ignore[list-item]
     return [_check_run(run, "each of runs") for run in runs]
 
 

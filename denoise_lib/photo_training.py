@@ -169,7 +169,8 @@ def photo_scores(
 
     Args:
         model: see `own_photos.denoise_image`.
-        images: a list or an iterator of batches (N, C, H, W) of at least 11x11 pixels, uint8 or float in [0, 1], whose sizes may differ.
+        images: a list or an iterator of batches (N, C, H, W) of at least 11x11 pixels, uint8 or float in [0, 1]; their sizes
+            may differ.
         levels: of the noise, each from 0 to 1.
         seed: of the noise of the first batch; the next batch has the next one.
 

@@ -253,7 +253,6 @@ def render_smoothgrad(
 
     check_images(samples, "samples", value_range=None, dims=4)
     check_pair(noisy, clean)
-    check_pixel(pixel, noisy)
     check_number(noise_level, "noise_level", 0, example=0.15)
     check_choice(which, "which", SALIENCY_MAPS)
     maps = samples.detach().mean(1)

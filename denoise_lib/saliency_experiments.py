@@ -407,6 +407,7 @@ def measure_smoothgrad_noise(noisy: Tensor, clean: Tensor) -> list[dict[str, Any
 
 def measure_classifier(count: int = 200, seeds: int = 5) -> list[dict[str, Any]]:
     """A classifier's accuracy and saliency on clean, noisy and denoised digits, for several classifiers."""
+    check_count(count, "count", example=200)
     check_count(seeds, "seeds", high=1000, example=5)
     images, labels = mnist("train", "small", labels=True)
     versions, truth = digit_versions(count)

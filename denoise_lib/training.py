@@ -195,7 +195,8 @@ def fit(
     except KeyboardInterrupt:
         kept = "the model keeps what it has learnt so far; give fit a checkpoint='run.pt' to be able to go on exactly"
         if path is not None and path.exists():
-            kept = f"call fit again with checkpoint={str(path)!r} to go on"
+            how = "in the same way" if isinstance(checkpoint, CheckpointFolder) else f"with checkpoint={str(path)!r}"
+            kept = f"call fit again {how} to go on"
         raise TrainingInterrupted(f"stopped in epoch {history.epochs + 1} of {epochs}: {kept}.") from None
     finally:
         model.train(was_training)
@@ -342,7 +343,8 @@ def _train_epoch(
 
 def _finite(loss: float, name: str, epoch: int, lr: float) -> float:
     if not math.isfinite(loss):
-        raise TrainingDiverged(f"the {name} became {loss} in epoch {epoch}; try a smaller learning rate, such as lr={lr / 10:g}.")
+        advice = f"try a smaller learning rate, such as lr={lr / 10:g}"
+        raise TrainingDiverged(f"the {name} became {loss} in epoch {epoch}; {advice}.")
     return loss
 
 

@@ -61,7 +61,8 @@ def load_pretrained(name: str, device: torch.device | str | None = None) -> nn.M
 
     Args:
         name: one of `available_weights()`: 'unet-mild', 'unet-moderate', 'unet-severe', 'unet-blind' (trained on mu
-            from 0 to 0.5), 'autoencoder-mild', ... for digits; 'tnet', 'tiny-denoiser', ... for 32x32 colour photos.
+            from 0 to 0.5), 'autoencoder-mild', ... for digits; 'tnet', 'tiny-denoiser', ... for 32x32 colour photos;
+            'photo-blind' for colour photos of any size (mu from 0 to 0.5, see `own_photos`).
         device: where to put it; the CPU by default.
 
     Raises:

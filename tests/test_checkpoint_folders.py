@@ -21,7 +21,7 @@ from denoise_lib.checkpoint_folders import CheckpointFolder, checkpoint_folder, 
 from denoise_lib.data import NoisyImages, NoisyPairs
 from denoise_lib.models import TNet, UNet
 from denoise_lib.noise import Blend, Gaussian
-from denoise_lib.training import CheckpointError, History, fit
+from denoise_lib.training import CheckpointError, History, TrainingInterrupted, fit
 
 
 def network(seed: int = 0, kind: Callable[[], nn.Module] = UNet) -> nn.Module:
@@ -325,6 +325,21 @@ def test_a_killed_training_goes_on_after_its_last_whole_epoch(tmp_path: Path) ->
     assert resumed[1].startswith("going on after epoch 2 from UNet-")
     assert resumed[-1] == straight[-1].replace("steps 12", "steps 6")
     assert len(os.listdir(tmp_path / "killed")) == 1
+
+
+def test_what_an_interruption_says(pairs: NoisyImages, folder: CheckpointFolder, refused: Any) -> None:
+    calls = []
+
+    def impatient(output: Tensor, target: Tensor) -> Tensor:
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return (output - target).square().mean()
+
+    with refused(TrainingInterrupted, "epoch 2 of 3", "call fit again in the same way to go on"):
+        quick(network(), pairs, folder, epochs=3, loss=impatient)
+    assert quick(network(), pairs, folder, epochs=3, loss=impatient).epochs == 3
+    assert len(calls) == 5 + 2 * 3  # three batches an epoch, and the first epoch not again
 
 
 def test_a_damaged_checkpoint_says_what_to_do(pairs: NoisyImages, folder: CheckpointFolder, refused: Any) -> None:

@@ -282,7 +282,8 @@ def test_redirects_are_followed(status: int, site: Site, tmp_path: Path) -> None
 
 
 BAD_ARGUMENTS: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"urls": []}, ValueError, "urls"), ({"urls": [None]}, TypeError, "urls"), ({"urls": "http://a"}, TypeError, "urls"), ({"path": None}, TypeError, "path"),
+    ({"urls": []}, ValueError, "urls"), ({"urls": [None]}, TypeError, "urls"),
+    ({"urls": "http://a"}, TypeError, "urls"), ({"path": None}, TypeError, "path"),
     ({"checksum": "crc32:0"}, ValueError, "'md5', 'sha256'"), ({"checksum": "0" * 32}, ValueError, "checksum"),
     ({"checksum": None}, ValueError, "checksum"),
     ({"size": -1}, ValueError, "size"), ({"size": 1.5}, TypeError, "size"), ({"attempts": 0}, ValueError, "attempts"),

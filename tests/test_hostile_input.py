@@ -17,8 +17,8 @@ import random
 import re
 import signal
 import traceback
-import types
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from decimal import Decimal
@@ -26,12 +26,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hostile_calls import CALLS, LEFT_OUT, Arguments, Call, colour, gray, network, uniform
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
-from hostile_calls import CALLS, Arguments, Call, colour, gray, network, uniform
 from test_package import MODULES, PACKAGE
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -109,6 +110,7 @@ POOL: dict[str, Callable[[], Any]] = {
     "returns NaN": lambda: Odd(lambda x: x * math.nan), "returns a pair": lambda: Odd(lambda x: (x, x)),
     "returns integers": lambda: Odd(lambda x: x.long()), "returns a number": lambda: Odd(lambda x: x.sum()),
     "forgets gradients": lambda: Odd(lambda x: x.detach()), "broken network": lambda: Odd(fails),
+    "a network without weights": lambda: nn.Conv2d(1, 1, 3, padding=1, device="meta"),
     "on another device": lambda: Odd(lambda x: x).to("meta"), "frozen": lambda: network().requires_grad_(False),
     "list of pairs": lambda: [(uniform(1, 8, 8), uniform(1, 8, 8))] * 2, "uneven pairs": lambda: [(gray()[0], gray()[0]), (uniform(1, 4, 4),) * 2],
     "data set": lambda: TensorDataset(gray(), gray(1)), "loader": lambda: DataLoader(TensorDataset(gray(), gray(1)), generator=torch.Generator()),
@@ -281,10 +283,181 @@ def spoilt(call: Call, places: dict[str, str]) -> Arguments:
     return arguments
 
 
-def open_arguments(call: Call) -> list[str]:
-    return [name for name in call.valid() if name not in call.fixed]
+# --- the tests -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
-def an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imports_are_over() -> None:
+    """What torch, joblib and torch-snippets import when first used sets variables of the environment and filters of warnings."""
+    for name in ("training.fit", "photographs.photos", "figures.paper_show"):
+        with redirect_stdout(io.StringIO()):
+            CALLS[name].function(**CALLS[name].valid())
+
+
+# Each was told in torch's or Python's own words, or hung, crashed, or gave a wrong result without a word.
+REGRESSIONS: list[tuple[str, dict[str, str]]] = [
+    # Python itself crashed: numpy makes a picture of that size, and writes beside it
+    ("figures.tile", {"scale": "2**62"}),
+    # never finished
+    ("saliency.self_influence_with_error", {"probes": "2**62"}), ("training.fit", {"epochs": "2**62"}),
+    ("benchmark.take_turns", {"repeats": "2**62"}), ("saliency_experiments.train_classifier", {"epochs": "2**62"}),
+    # answered with whatever stood in the memory, or with NaN
+    ("saliency.loss_gradient", {"model": "a network without weights"}),
+    ("saliency.self_influence", {"model": "a network without weights"}),
+    ("claims.loss_map", {"model": "a network without weights"}),
+    ("metrics.mse", {"a": "huge float64"}), ("metrics.mse", {"a": "large float16"}), ("claims.summary", {"values": "huge float64"}),
+    ("saliency.smoothgrad", {"x": "large float16"}),
+    ("baselines.best_affine", {"noisy": "no images"}), ("training.fit", {"lr": "10**30"}),
+    # changed what is not theirs: layers that were frozen, torch's random numbers, the caller's gradients
+    ("training.predict", {}), ("training.evaluate", {}), ("training.fit", {"validation": "list of pairs"}),
+    ("saliency_experiments.train_classifier", {"images": "own, gradients"}),
+    # networks and what they return
+    ("models.UNet.forward", {"x": "float64"}), ("models.UNet.forward", {"x": "sparse"}),
+    ("models.UNet.forward", {"x": "inference tensor"}), ("models.SelfEnsemble.forward", {"model": "None"}),
+    ("models.SelfEnsemble.forward", {"model": "other shape"}), ("models.SelfEnsemble.forward", {"model": "returns integers"}),
+    ("models.TNet", {"batch_norm": "images"}), ("training.predict", {"model": "returns None"}),
+    ("training.predict", {"model": "returns a number"}), ("training.evaluate", {"model": "returns a pair"}),
+    ("training.fit", {"model": "returns None"}), ("training.fit", {"model": "other shape"}),
+    ("training.fit", {"model": "forgets gradients"}), ("saliency.output_gradient", {"model": "returns None"}),
+    ("saliency.output_gradient", {"model": "returns a number"}), ("claims.output_map", {"model": "returns a pair"}),
+    ("handing_in.pack_weights", {"network": "a network without weights"}), ("losses.hdr_loss", {"output": "None"}),
+    ("losses.masked_l2_loss", {"target": "three numbers"}), ("losses.AnnealedL0.__call__", {"target": "bool"}),
+    # images that cannot be looked at, or of which no gradient can be taken
+    ("validation.check_images", {"image": "sparse"}), ("validation.check_images", {"image": "without values"}),
+    ("validation.check_images", {"image": "float8"}), ("saliency.loss_gradient", {"x": "inference tensor"}),
+    ("saliency.smoothgrad", {"context": "sparse"}), ("saliency.smoothgrad", {"context": "0-d"}),
+    ("targets.best_prediction", {"targets": "float16"}), ("targets.risk", {"targets": "not contiguous"}),
+    ("baselines.fit_baseline", {"noisy": "needs gradients"}), ("baselines.fit_baseline", {"noisy": "bfloat16"}),
+    ("claims.compare_groups", {"maps": "complex"}), ("claims.rank_correlation", {"a": "float8", "b": "float8"}),
+    ("figures.tile", {"images": "5-d"}), ("renders.render_smoothgrad", {"samples": "needs gradients"}),
+    # numbers, choices and names
+    ("validation.check_number", {"value": "10**5000"}), ("validation.kind", {"value": "10**5000"}),
+    ("validation.check_choice", {"value": "array"}), ("validation.check_choice", {"value": "images"}),
+    ("validation.check_path", {"path": "a null"}), ("training.fit", {"checkpoint": "much text"}),
+    ("metrics.psnr", {"data_range": "1e308"}), ("metrics.psnr", {"data_range": "1e-308"}),
+    ("noise.Bernoulli", {"missing": "array"}), ("targets.corrupted_pixel", {"count": "2**62"}),
+    ("saliency.smoothgrad", {"n_samples": "2**62"}), ("claims.loss_map", {"noise_level": "images"}),
+    ("saliency.check_pixel", {"x": "None"}), ("pairs.photo_pairs", {"side": "2**62"}), ("pairs.distinct_photos", {"seed": "None"}),
+    ("renders.noisy_copy", {"seed": "10**30"}), ("renders.render_assumptions", {"draws": "2**62"}),
+    ("explorers.estimator_explorer", {"corruption": "text"}), ("data.NoisyImages.batches", {"device": "no device"}),
+    ("data.NoisyImages.batches", {"device": "meta"}), ("training.default_device", {"device": "10**30"}),
+    # flags that were not looked at
+    ("noise.add_noise", {"clip": "images"}), ("data.NoisyImages", {"fresh": "array"}), ("data.NoisyPairs", {"exchange": "images"}),
+    ("data.NoisyImages.batches", {"shuffle": "images"}), ("training.fit", {"shuffle": "images"}),
+    ("training.fit", {"progress": "array"}), ("pairs.photo_pairs", {"cache": "images"}),
+    # functions and data sets
+    ("saliency.smoothgrad", {"score": "None"}), ("saliency.smoothgrad", {"score": "network"}), ("training.fit", {"loss": "network"}),
+    ("training.fit", {"loss": "lambda"}), ("training.fit", {"schedule": "a class"}), ("training.fit", {"validation": "lambda"}),
+    ("training.fit", {"dataset": "text"}), ("training.fit", {"dataset": "uneven pairs"}), ("training.fit", {"dataset": "[None]"}),
+    ("data.NoisyImages.__getitem__", {"index": "1.5"}), ("data.NoisyPairs.__getitem__", {"index": "None"}),
+    ("data.exchange_pixels", {"first": "None"}), ("data.random_symmetry", {"second": "a plane"}),
+    # contents of many parts
+    ("results.markdown_table", {"content": "None"}), ("results.markdown_table", {"content": "own, all None."}),
+    ("photo_results.photo_table", {"content": "text"}), ("saliency_experiments.claims_table", {"content": "dict"}),
+    ("benchmark.benchmark_table", {"content": "own, lists."}), ("photo_results.mean_and_std", {"values": "list"}),
+    ("photo_results.model_name", {"network": "text"}), ("results.write_json", {"content": "an object"}),
+    ("results.table", {"rows": "images"}), ("results.headline", {"key": "list"}), ("claims.format_summary", {"value": "None"}),
+    ("exercise.compare", {"mine": "text"}), ("exercise.attempt", {"seed": "None"}), ("exercise.Run.unpacked", {"content": "own, NaN."}),
+    ("checks.Answers.of", {"name": "list"}), ("checks.Checks.export", {"path": "a path"}), ("handing_in.unpack_weights", {"text": "None"}),
+    ("figures.panel", {"pictures": "[None]"}), ("figures.mark", {"picture": "None"}), ("figures.heat_map", {"values": "array"}),
+    ("figures.learning_curves", {"histories": "{'a': None}"}), ("figures.pixels", {"figure": "None"}),
+    ("explorers.filmstrip", {"render": "lambda"}), ("explorers.guess_the_mu", {"images": "sparse"}),
+    ("experiments.execute", {"run": "an object"}), ("photo_experiments.table_runs", {"base": "None"}),
+    ("photo_experiments.PhotoRun", {"noise": "array"}), ("saliency_experiments.class_score", {"labels": "int64 number"}),
+]  # fmt: skip
+
+
+def places(call: Call, name: str) -> list[str]:
+    """What may stand in the place of an argument."""
+    if call.wrong_only:
+        return [*WRONG]
+    return [*POOL, *(twist for twist, (kinds, _) in TWISTS.items() if isinstance(call.valid()[name], kinds))]
+
+
+def spoils(call: Call) -> st.SearchStrategy[dict[str, str]]:
+    """One or two arguments, and what stands in their places."""
+    open_arguments = [name for name in call.valid() if name not in call.fixed]
+    one = st.one_of([st.tuples(st.just(name), st.sampled_from(places(call, name))) for name in open_arguments])
+    return st.lists(one, min_size=1, max_size=2).map(dict)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_bad_input(name: str) -> None:
+    call = CALLS[name]
+
+    @seed(zlib.crc32(name.encode()))  # else all functions would be tried with the same few values
+    @settings(max_examples=call.examples)
+    @given(spoils(call))
+    def check(places: dict[str, str]) -> None:
+        assert judged(call, spoilt(call, places)) is None
+
+    check()
+
+
+@pytest.mark.parametrize(("name", "places"), REGRESSIONS, ids=lambda value: value if isinstance(value, str) else "")
+def test_what_once_went_wrong(name: str, places: dict[str, str]) -> None:
+    assert judged(CALLS[name], spoilt(CALLS[name], places)) is None
+
+
+@pytest.mark.parametrize("name", [name for name, call in CALLS.items() if not call.wrong_only])
+def test_a_valid_call_is_taken(name: str) -> None:
+    call = CALLS[name]
+    with redirect_stdout(io.StringIO()):
+        call.function(**call.valid())
+
+
+# --- every function is there ---------------------------------------------------------------------------------------------
+
+
+def public(module: str) -> list[str]:
+    """All functions, classes and methods of a module that take arguments, by name."""
+    found = []
+    for name, value in vars(importlib.import_module(f"denoise_lib.{module}")).items():
+        if name.startswith("_") or getattr(value, "__module__", "") != f"denoise_lib.{module}":
+            continue
+        if inspect.isclass(value) and not issubclass(value, BaseException):
+            found += [f"{module}.{name}.{method}" for method, code in vars(value).items() if takes_more_than_self(method, code)]
+        if inspect.isroutine(value) or (inspect.isclass(value) and not issubclass(value, BaseException)):
+            found += [f"{module}.{name}"] if inspect.signature(value).parameters else []
+    return found
+
+
+def takes_more_than_self(name: str, code: object) -> bool:
+    if isinstance(code, property):
+        return code.fset is not None
+    function = code.__func__ if isinstance(code, (classmethod, staticmethod)) else code
+    hidden = name.startswith("_") and name not in ("__call__", "__getitem__")
+    return inspect.isfunction(function) and not hidden and len(inspect.signature(function).parameters) > 1
+
+
+PUBLIC = [name for module in MODULES for name in public(module) if module != "__main__"]
+
+
+def test_every_public_function_is_in_the_table_or_left_out_for_a_reason() -> None:
+    missing = [name for name in PUBLIC if name not in CALLS and name not in LEFT_OUT]
+    missing = [name for name in missing if name.split(".")[0] not in LEFT_OUT]
+    assert not missing, f"give a valid call in hostile_calls.py, or a reason in LEFT_OUT: {missing}"
+    assert not CALLS.keys() & LEFT_OUT.keys()
+    for name in denoise_lib.__all__:
+        value = getattr(denoise_lib, name)
+        if callable(value) and inspect.signature(value).parameters:
+            assert f"{value.__module__.removeprefix('denoise_lib.')}.{name}" in CALLS
+
+
+def test_the_table_has_no_function_that_is_gone() -> None:
+    gone = [name for name in (*CALLS, *LEFT_OUT) if name not in PUBLIC and name not in MODULES]
+    assert not gone, f"these are no public functions with arguments: {gone}"
+
+
+def test_arguments_have_their_functions_names() -> None:
+    """So that no argument is forgotten: each that a function takes is in its call."""
+    for name, call in CALLS.items():
+        if not name.startswith("validation.") and getattr(call.function, "__module__", "").startswith("denoise_lib."):
+            assert call.valid().keys() == inspect.signature(call.function).parameters.keys(), name

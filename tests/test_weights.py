@@ -35,8 +35,8 @@ from denoise_lib.weights import (
 
 LEVELS = ("mild", "moderate", "severe")
 EXPECTED = [f"autoencoder-{level}" for level in LEVELS] + [f"unet-{level}" for level in ("blind", *LEVELS)]
-DIGITS = [name for name in available_weights() if name.endswith(("-blind", *(f"-{level}" for level in LEVELS)))]
-PHOTOS = [name for name in available_weights() if name not in DIGITS]
+DIGITS = [name for name in available_weights() if name.startswith(("unet-", "autoencoder-"))]
+PHOTOS = [name for name in available_weights() if name not in DIGITS and not name.startswith("photo-")]
 
 
 def built(kind: str) -> nn.Module:

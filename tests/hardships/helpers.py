@@ -53,7 +53,7 @@ class Outcome:
     peak: int
     """Largest resident memory of the kernel and its children, in bytes."""
     left: list[str]
-    """Files in the folder afterwards, and below it."""
+    """Files in the folder afterwards, and torn ones and checkpoints anywhere in the home."""
 
 
 def fence(size: int) -> list[str]:

@@ -7,6 +7,7 @@ no disk.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ import psutil
 
 from tools.execution import execute
 
-PAUSE = 0.05  # seconds between two looks at the kernel's memory
+PAUSE = 0.25  # seconds between two looks at the kernel's memory
 
 
 class Memory:
@@ -76,7 +77,11 @@ def report(notebook: Any, folder: Path) -> dict[str, Any]:
 
 
 def left_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    """The files in the folder, where it can be written to, and whatever is half-written, or kept of a training, in the home."""
+    found = {path for kind in ("*.part*", "*.checkpoint") for path in Path.home().rglob(kind)}
+    if os.access(folder, os.W_OK):
+        found |= {path for path in folder.rglob("*") if path.is_file()}
+    return sorted(path.relative_to(Path.home()).as_posix() for path in found)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from .helpers import (
     FILL,
     GIGABYTES_3,
+    HOME,
     IGNORED,
     KILL,
     READ_ONLY,
@@ -45,7 +46,7 @@ def test_there_is_no_network_behind_the_fence(port: int) -> None:
 def test_the_checkout_cannot_be_written_to_and_the_home_can() -> None:
     writes = "from pathlib import Path\nPath.home().joinpath('mine').write_text('a')\nprint(*Path.home().iterdir())"
     nothing, something = behind_the_fence([notebook_of(writes), notebook_of("open('mine', 'w')")], folder=READ_ONLY)
-    assert complaints(nothing) == [] and "/home/student/mine" in shown(nothing.notebook.cells[0])[0]
+    assert complaints(nothing) == [] and f"{HOME}/mine" in shown(nothing.notebook.cells[0])[0]
     (complaint,) = complaints(something)
     assert "Read-only file system" in complaint
 
@@ -71,12 +72,29 @@ def test_a_disk_that_does_not_fill_up_is_an_error() -> None:
 
 def test_memory_is_measured_also_of_children_and_of_what_was_given_back() -> None:
     held = "values = bytearray(b'a') * {size}\ndel values"
-    child = "import subprocess, sys\nsubprocess.behind_the_fence([sys.executable, '-c', {program!r}], check=True)"
+    child = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', {program!r}], check=True)"
     cells = [notebook_of(held.format(size=3_100_000_000)), notebook_of(held.format(size=500_000_000))]
     cells.append(notebook_of(child.format(program=held.format(size=800_000_000) + "\nimport time\ntime.sleep(0.3)")))
     greedy, modest, parent = behind_the_fence(cells)
+    assert greedy.problem is modest.problem is parent.problem is None
     assert greedy.peak > GIGABYTES_3
     assert 500_000_000 < modest.peak < 800_000_000 < parent.peak < GIGABYTES_3
+
+
+def test_memory_that_processes_share_is_counted_once_and_the_rest_is_added() -> None:
+    fork = """
+import os, time
+values = bytearray(b'a') * 600_000_000
+if not (child := os.fork()):
+    {does}
+    time.sleep(1)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    cells = [notebook_of(fork.format(does=does)) for does in ("pass", "values[:] = bytes(b'b') * 600_000_000")]
+    sharing, apart = behind_the_fence(cells)
+    assert sharing.problem is apart.problem is None
+    assert 600_000_000 < sharing.peak < 900_000_000 < 1_200_000_000 < apart.peak
 
 
 LEAKS = {
@@ -122,13 +140,14 @@ def test_a_second_pass_that_stops_is_seen(leaking: dict[str, Outcome]) -> None:
 
 def test_a_killed_kernel_and_what_it_leaves_are_seen() -> None:
     trains = notebook_of(
-        "open('run.part', 'x').close()",
+        "from pathlib import Path\nPath('mine').touch()\nPath.home().joinpath('.cache').mkdir(exist_ok=True)\n"
+        "Path.home().joinpath('.cache', 'run.part').touch(exist_ok=False)",
         "import torch\nweight = torch.nn.Parameter(torch.zeros(1))\noptimizer = torch.optim.SGD([weight])\n"
         "for _ in range(5):\n    weight.grad = torch.ones(1)\n    optimizer.step()\n    print('step')",
     )
     dead, again = behind_the_fence([before(trains, 1, KILL.format(step=3)), trains], folder=WRITABLE)
     assert dead.problem is not None and dead.problem.startswith("cell 3 [import torch]: DeadKernelError")
-    assert dead.left == again.left == ["run.part"]
+    assert dead.left == again.left == [".cache/run.part", "course/mine"]
     (complaint,) = complaints(again)
     assert "FileExistsError" in complaint
 
