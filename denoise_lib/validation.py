@@ -195,7 +195,7 @@ def check_number(
     if not least <= number <= high or (open_low and number == low):
         if low < number < least:
             wanted = f"at least {least:g}"
-        elif high < LARGEST:
+        elif high < LARGEST or low < 0:
             wanted = f"in {'(' if open_low else '['}{low:g}, {high:g}]"
         elif high < number < math.inf:
             wanted = f"at most {high:g}"
@@ -260,7 +260,7 @@ def reading(name: str, example: str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        reason = f"{type(error).__name__} {_short(str(error))}"
+        reason = f"{type(error).__name__}: {error}" if _text(str(error)) else type(error).__name__
         raise ValueError(f"{name} must be as {example} returns it, but has a missing or an odd part ({reason}).") from error
 
 
@@ -297,9 +297,13 @@ def check_path(path: object, name: str = "path") -> str:
         raise TypeError(f"{name} must be a path such as 'run/unet.pt', but is {kind(path)}.")
     if not text:
         raise ValueError(f"{name} is empty; pass a path such as 'run/unet.pt'.")
-    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded:
         raise ValueError(f"{name} must be a path such as 'run/unet.pt', but has a character that no file name can have.")
-    if max(map(len, text.split(os.sep))) > 255:
+    if max(map(len, encoded.split(os.sep.encode()))) > 255:
         raise ValueError(f"{name} must be a path such as 'run/unet.pt', but has a name of more than 255 letters.")
     return str(text)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ from denoise_lib import (
 from denoise_lib.checkpoints import History
 
 Arguments = dict[str, Any]
+BLEND = noise.Blend(0.25)
 NOT_LOOKED_AT = "a look at the values would stall a GPU"
 
 
@@ -128,6 +129,16 @@ def squares(seed: int = 0, count: int = 3) -> Tensor:
 
 def picture() -> np.ndarray:
     return np.arange(24 * 24, dtype=np.uint8).reshape(24, 24)
+
+
+@cache
+def _weights() -> bytes:
+    return (Path(weights.__file__).parent / "pretrained" / "tnet.safetensors").read_bytes()
+
+
+@cache
+def _packed() -> str:
+    return handing_in.pack_weights(_made(models.TinyDenoiser))
 
 
 @cache
@@ -208,25 +219,35 @@ def noises() -> dict[str, tuple[noise.Noise, Tensor]]:
     }
 
 
+def _image_of(image: Tensor, drawn: bool = False) -> Arguments:
+    return {"image": image.clone()} | ({"generator": source()} if drawn else {})
+
+
 def noise_calls() -> dict[str, Call]:
     calls: dict[str, Call] = {}
     for name, (model, image) in noises().items():
-        calls[f"noise.{name}.__call__"] = Call(model, lambda image=image: {"image": image.clone(), "generator": source()})
+        calls[f"noise.{name}.__call__"] = Call(model, partial(_image_of, image, True))
         for method in ("clean", "mean", "variance", "expected_mse"):
             if method in vars(getattr(noise, name)):
-                calls[f"noise.{name}.{method}"] = Call(getattr(model, method), lambda image=image: {"image": image.clone()})
+                calls[f"noise.{name}.{method}"] = Call(getattr(model, method), partial(_image_of, image))
     return calls
 
 
+def _forward(kind: Callable[[], nn.Module], x: Tensor) -> Any:
+    return _made(kind)(x)
+
+
+def _input_of(channels: int, side: int) -> Arguments:
+    return {"x": uniform(1, channels, side, side)}
+
+
 def forward_calls() -> dict[str, Call]:
-    sizes = {
+    sizes: dict[type[nn.Module], tuple[int, int]] = {
         models.UNet: (1, 8), models.Autoencoder: (1, 8), models.TNet: (3, 32), models.BaseNet: (3, 32),
         models.Noise2NoiseUNet: (3, 32), models.TinyDenoiser: (3, 8),
     }  # fmt: skip
     return {
-        f"models.{kind.__name__}.forward": Call(
-            lambda x, kind=kind: _made(kind)(x), lambda channels=channels, side=side: {"x": uniform(1, channels, side, side)}
-        )
+        f"models.{kind.__name__}.forward": Call(partial(_forward, kind), partial(_input_of, channels, side))
         for kind, (channels, side) in sizes.items()
     }
 
@@ -273,7 +294,13 @@ def long_calls() -> dict[str, Call]:
         (
             saliency_experiments.reproduce,
             {
-                "source": "builtin", "output": "a.json", "cell": 8, "about": "", "count": 20, "n_samples": 1, "parts": (),
+                "source": "builtin",
+                "output": "a.json",
+                "cell": 8,
+                "about": "",
+                "count": 20,
+                "n_samples": 1,
+                "parts": (),
                 "progress": False,
             },
         ),
@@ -290,16 +317,18 @@ def long_calls() -> dict[str, Call]:
         (
             photo_training.photo_card,
             {
-                "model": models.TinyDenoiser(), "training": photo_training.PhotoTraining("builtin"), "seconds": 1.0,
+                "model": models.TinyDenoiser(),
+                "training": photo_training.PhotoTraining("builtin"),
+                "seconds": 1.0,
                 "device": torch.device("cpu"),
             },
         ),
         (benchmark.benchmark_saliency, {"repeats": 1}),
         (benchmark.benchmark_slider, {"repeats": 1}),
-    ]  # fmt: skip
+    ]
     return {
         f"{function.__module__.removeprefix('denoise_lib.')}.{function.__name__}": Call(
-            function, lambda arguments=arguments: dict(arguments), wrong_only=True
+            function, partial(dict, arguments), wrong_only=True
         )
         for function, arguments in functions
     }
@@ -310,7 +339,9 @@ CALLS: dict[str, Call] = {
     "validation.check_tensor": Call(validation.check_tensor, lambda: {"value": gray(), "name": "x"}, fixed=("name",)),
     "validation.check_images": Call(validation.check_images, lambda: {"image": gray()}),
     "validation.check_same_shape": Call(
-        validation.check_same_shape, lambda: {"a": gray(), "b": gray(1), "name_a": "a", "name_b": "b"}, fixed=("name_a", "name_b")
+        validation.check_same_shape,
+        lambda: {"a": gray(), "b": gray(1), "name_a": "a", "name_b": "b"},
+        fixed=("name_a", "name_b"),
     ),
     "validation.check_pair": Call(validation.check_pair, lambda: {"a": gray(), "b": gray(1)}),
     "validation.check_model": Call(validation.check_model, lambda: {"model": network()}),
@@ -334,12 +365,8 @@ CALLS: dict[str, Call] = {
     "validation.check_real": Call(
         validation.check_real, lambda: {"value": 1.0, "name": "x"}, fixed=("name",), unknown="NaN is a number here"
     ),
-    "validation.check_function": Call(
-        lambda value: validation.check_function(value, "f", "x"), lambda: {"value": _double}
-    ),
-    "validation.check_instance": Call(
-        lambda value: validation.check_instance(value, "x", str, "'a'"), lambda: {"value": "a"}
-    ),
+    "validation.check_function": Call(lambda value: validation.check_function(value, "f", "x"), lambda: {"value": _double}),
+    "validation.check_instance": Call(lambda value: validation.check_instance(value, "x", str, "'a'"), lambda: {"value": "a"}),
     "validation.check_keys": Call(
         validation.check_keys, lambda: {"content": {"a": 1, "b": 2}, "name": "x", "keys": ("a", "b")}, fixed=("name", "keys")
     ),
@@ -369,22 +396,24 @@ CALLS: dict[str, Call] = {
     "models.check_size": Call(
         models.check_size,
         lambda: {"x": gray(), "channels": 1, "multiple": 4, "network": "UNet", "weight": models.UNet().output.weight},
-        fixed=("channels", "multiple", "network", "weight"), draws=True,
+        fixed=("channels", "multiple", "network", "weight"),
+        draws=True,
     ),
     "metrics.mse": Call(metrics.mse, lambda: {"a": gray(), "b": gray(1)}),
     "metrics.mse_per_image": Call(metrics.mse_per_image, lambda: {"a": gray(), "b": gray(1)}),
     "metrics.psnr": Call(
-        metrics.psnr, lambda: {"a": gray(), "b": gray(1), "per_image": True, "data_range": 1.0},
+        metrics.psnr,
+        lambda: {"a": gray(), "b": gray(1), "per_image": True, "data_range": 1.0},
         unknown="equal images have no error",
     ),
     "metrics.ssim": Call(metrics.ssim, lambda: {"a": gray(side=12), "b": gray(1, side=12), "data_range": 1.0}),
-
-
     "losses.l2_loss": Call(losses.l2_loss, lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT),
     "losses.l1_loss": Call(losses.l1_loss, lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT),
     "losses.hdr_loss": Call(losses.hdr_loss, lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT),
     "losses.masked_l2_loss": Call(losses.masked_l2_loss, lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT),
-    "losses.AnnealedL0.__call__": Call(losses.AnnealedL0(), lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT),
+    "losses.AnnealedL0.__call__": Call(
+        losses.AnnealedL0(), lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT
+    ),
     "digits.mnist": Call(
         digits.mnist, lambda: {"split": "test", "size": "small", "root": "no-such-folder", "labels": True}, examples=6
     ),
@@ -392,13 +421,15 @@ CALLS: dict[str, Call] = {
         digits.without, lambda: {name: (255 * gray(seed)).to(torch.uint8) for seed, name in enumerate(("images", "unwanted"))}
     ),
     "photographs.photos": Call(
-        photographs.photos, lambda: {"split": "test", "source": "builtin", "size": 8, "crops": 1, "seed": 0, "root": None},
+        photographs.photos,
+        lambda: {"split": "test", "source": "builtin", "size": 8, "crops": 1, "seed": 0, "root": None},
         examples=8,
     ),
     "photographs.photo_files": Call(photographs.photo_files, lambda: {"split": "test", "source": "builtin", "root": None}),
     "photographs.square_crops": Call(
         lambda **arguments: list(photographs.square_crops(**arguments)),
-        lambda: {"files": photographs.photo_files("test")[:1], "size": 8, "crops": 1, "seed": 0}, examples=8,
+        lambda: {"files": photographs.photo_files("test")[:1], "size": 8, "crops": 1, "seed": 0},
+        examples=8,
     ),
     "photographs.read_photo": Call(photographs.read_photo, lambda: {"file": figures.png(picture())}),
     "photographs.square": Call(
@@ -406,9 +437,7 @@ CALLS: dict[str, Call] = {
         lambda: {"image": Image.new("RGB", (12, 9)), "size": 8, "share": 1.0, "left": 0.5, "top": 0.5},
     ),
     "photographs.photo_tensor": Call(photographs.photo_tensor, lambda: {"photo": Image.new("RGB", (12, 9))}),
-    "photographs.patches": Call(
-        photographs.patches, lambda: {"images": (255 * colour(count=2)).to(torch.uint8), "side": 4}
-    ),
+    "photographs.patches": Call(photographs.patches, lambda: {"images": (255 * colour(count=2)).to(torch.uint8), "side": 4}),
     "exercise.judge": Call(exercise.judge, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
     "exercise.attempt": Call(exercise.attempt, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
     "exercise.compare": Call(
@@ -417,50 +446,59 @@ CALLS: dict[str, Call] = {
     ),
     "exercise.is_stub": Call(exercise.is_stub, lambda: {"function": _double}),
     "exercise.noise_facts": Call(
-        exercise.noise_facts, lambda: {"copies": [gray(), gray(1)], "means": gray(2), "generator": source()},
+        exercise.noise_facts,
+        lambda: {"copies": [gray(), gray(1)], "means": gray(2), "generator": source()},
     ),
     "exercise.Run.unpacked": Call(exercise.Run.unpacked, lambda: {"content": packed_run()}),
     # --- floor 2
-    "data.NoisyImages": Call(
-        data.NoisyImages, lambda: {"clean": gray(), "noise": noise.Blend(0.25), "fresh": True, "seed": 0}
-    ),
+    "data.NoisyImages": Call(data.NoisyImages, lambda: {"clean": gray(), "noise": noise.Blend(0.25), "fresh": True, "seed": 0}),
     "data.NoisyImages.noise": Call(
-        lambda noise: setattr(data.NoisyImages(gray(), _BLEND), "noise", noise), lambda: {"noise": noise.Blend(0.25)}
+        lambda noise: setattr(data.NoisyImages(gray(), BLEND), "noise", noise), lambda: {"noise": noise.Blend(0.25)}
     ),
     "data.NoisyImages.__getitem__": Call(
-        lambda index: data.NoisyImages(gray(), _BLEND)[index], lambda: {"index": 0}, errors=(IndexError,)
+        lambda index: data.NoisyImages(gray(), BLEND)[index], lambda: {"index": 0}, errors=(IndexError,)
     ),
     "data.NoisyImages.batches": Call(
-        lambda **arguments: list(data.NoisyImages(gray(), _BLEND).batches(**arguments)),
+        lambda **arguments: list(data.NoisyImages(gray(), BLEND).batches(**arguments)),
         lambda: {"size": 2, "device": "cpu", "generator": source(), "shuffle": True},
     ),
     "data.NoisyPairs": Call(
         data.NoisyPairs,
         lambda: {
-            "clean": gray(), "noise": noise.Blend(0.25), "target_noise": noise.Blend(0.25), "fresh": False, "exchange": True,
-            "flips": True, "seed": 0,
+            "clean": gray(),
+            "noise": noise.Blend(0.25),
+            "target_noise": noise.Blend(0.25),
+            "fresh": False,
+            "exchange": True,
+            "flips": True,
+            "seed": 0,
         },
     ),
     "data.NoisyPairs.from_copies": Call(
         data.NoisyPairs.from_copies, lambda: {"first": gray(), "second": gray(1), "exchange": True, "flips": True, "seed": 0}
     ),
     "data.NoisyPairs.__getitem__": Call(
-        lambda index: data.NoisyPairs(gray(), _BLEND)[index], lambda: {"index": 0}, errors=(IndexError,)
+        lambda index: data.NoisyPairs(gray(), BLEND)[index], lambda: {"index": 0}, errors=(IndexError,)
     ),
     "data.NoisyPairs.batches": Call(
-        lambda **arguments: list(data.NoisyPairs(gray(), _BLEND, fresh=True).batches(**arguments)),
+        lambda **arguments: list(data.NoisyPairs(gray(), BLEND, fresh=True).batches(**arguments)),
         lambda: {"size": 2, "device": "cpu", "generator": source(), "shuffle": True},
     ),
-    "data.exchange_pixels": Call(
-        data.exchange_pixels, lambda: {"first": gray(), "second": gray(1), "generator": source()}
-    ),
+    "data.exchange_pixels": Call(data.exchange_pixels, lambda: {"first": gray(), "second": gray(1), "generator": source()}),
     "data.random_symmetry": Call(data.random_symmetry, lambda: {"first": gray(), "second": gray(1), "generator": source()}),
     "data.clean_is_float": Call(data.clean_is_float, lambda: {"clean": gray(), "name": "clean"}, fixed=("name",)),
     "data.as_float_images": Call(data.as_float_images, lambda: {"images": gray(), "name": "images"}, fixed=("name",)),
     "pairs.photo_pairs": Call(
         pairs.photo_pairs,
         lambda: {
-            "split": "test", "source": "builtin", "count": 2, "cell": 2, "side": 4, "seed": 0, "root": None, "cache": False,
+            "split": "test",
+            "source": "builtin",
+            "count": 2,
+            "cell": 2,
+            "side": 4,
+            "seed": 0,
+            "root": None,
+            "cache": False,
             "progress": False,
         },
         examples=8,
@@ -472,7 +510,8 @@ CALLS: dict[str, Call] = {
         targets.corrupted_pixel, lambda: {"value": 0.3, "corruption": "Gaussian", "level": 0.2, "count": 10, "seed": 0}
     ),
     "targets.risk": Call(
-        targets.risk, lambda: {"candidates": uniform(5), "targets": uniform(7, seed=1), "loss": "L1"},
+        targets.risk,
+        lambda: {"candidates": uniform(5), "targets": uniform(7, seed=1), "loss": "L1"},
     ),
     "targets.best_prediction": Call(targets.best_prediction, lambda: {"targets": uniform(7), "loss": "L0"}),
     "targets.Targets": Call(
@@ -482,43 +521,62 @@ CALLS: dict[str, Call] = {
     "saliency.smoothgrad": Call(
         saliency.smoothgrad,
         lambda: {
-            "score": total, "x": gray(), "n_samples": 3, "noise_level": 0.1, "reduce": "mean", "context": gray(1),
-            "generator": source(), "batch_size": 2,
+            "score": total,
+            "x": gray(),
+            "n_samples": 3,
+            "noise_level": 0.1,
+            "reduce": "mean",
+            "context": gray(1),
+            "generator": source(),
+            "batch_size": 2,
         },
     ),
     "saliency.smoothgrad_with_error": Call(
         saliency.smoothgrad_with_error,
         lambda: {
-            "score": total, "x": gray(), "n_samples": 3, "noise_level": 0.1, "reduce": "square", "context": gray(1),
-            "generator": source(), "batch_size": 2,
+            "score": total,
+            "x": gray(),
+            "n_samples": 3,
+            "noise_level": 0.1,
+            "reduce": "square",
+            "context": gray(1),
+            "generator": source(),
+            "batch_size": 2,
         },
         unknown="one sample says nothing of the error",
     ),
     "saliency.smoothgrad_samples": Call(
         saliency.smoothgrad_samples,
         lambda: {
-            "score": total, "x": gray(count=1), "n_samples": 3, "noise_level": 0.1, "context": gray(1, 1),
-            "generator": source(), "batch_size": 2,
+            "score": total,
+            "x": gray(count=1),
+            "n_samples": 3,
+            "noise_level": 0.1,
+            "context": gray(1, 1),
+            "generator": source(),
+            "batch_size": 2,
         },
     ),
     "saliency.squared_error": Call(
         lambda model, images, clean: saliency.squared_error(model)(images, clean),
-        lambda: {"model": network(), "images": gray(), "clean": gray(1)}, unknown=NOT_LOOKED_AT,
+        lambda: {"model": network(), "images": gray(), "clean": gray(1)},
+        unknown=NOT_LOOKED_AT,
     ),
     "saliency.output_sum": Call(
         lambda model, pixel, images: saliency.output_sum(model, pixel)(images),
         lambda: {"model": network(), "pixel": (1, 2), "images": gray()},
     ),
-    "saliency.loss_gradient": Call(
-        saliency.loss_gradient, lambda: {"model": network(), "x": gray(), "target": gray(1)}
-    ),
-    "saliency.output_gradient": Call(
-        saliency.output_gradient, lambda: {"model": network(), "x": gray(), "pixel": (1, 2)}
-    ),
+    "saliency.loss_gradient": Call(saliency.loss_gradient, lambda: {"model": network(), "x": gray(), "target": gray(1)}),
+    "saliency.output_gradient": Call(saliency.output_gradient, lambda: {"model": network(), "x": gray(), "pixel": (1, 2)}),
     "saliency.self_influence": Call(
         saliency.self_influence,
         lambda: {
-            "model": network(), "x": gray(count=1), "method": "exact", "colours": "each", "probes": 2, "generator": source(),
+            "model": network(),
+            "x": gray(count=1),
+            "method": "exact",
+            "colours": "each",
+            "probes": 2,
+            "generator": source(),
             "batch_size": 64,
         },
     ),
@@ -572,11 +630,23 @@ CALLS: dict[str, Call] = {
     "training.fit": Call(
         train_once,
         lambda: {
-            "model": network(), "dataset": data.NoisyImages(gray(), _BLEND), "epochs": 1, "lr": 1e-3, "batch_size": 2,
-            "loss": "l2", "schedule": None, "shuffle": True, "seed": 0, "device": "cpu", "amp": None, "checkpoint": None,
-            "validation": data.NoisyImages(gray(1), _BLEND), "progress": False,
+            "model": network(),
+            "dataset": data.NoisyImages(gray(), BLEND),
+            "epochs": 1,
+            "lr": 1e-3,
+            "batch_size": 2,
+            "loss": "l2",
+            "schedule": None,
+            "shuffle": True,
+            "seed": 0,
+            "device": "cpu",
+            "amp": None,
+            "checkpoint": None,
+            "validation": data.NoisyImages(gray(1), BLEND),
+            "progress": False,
         },
-        changes=("model",), examples=30,
+        changes=("model",),
+        examples=30,
     ),
     "training.predict": Call(training.predict, lambda: {"model": network(), "noisy": gray(), "batch_size": 2}),
     "training.evaluate": Call(
@@ -588,15 +658,11 @@ CALLS: dict[str, Call] = {
     "training.synchronize": Call(training.synchronize, lambda: {"device": torch.device("cpu")}),
     "training.Precision": Call(training.Precision, lambda: {"device": torch.device("cpu"), "amp": False}),
     "figures.tile": Call(figures.tile, lambda: {"images": gray(), "columns": 2, "pad": 1, "scale": 2}),
-    "figures.panel": Call(
-        figures.panel, lambda: {"pictures": [picture()], "titles": ["one"], "columns": 1, "gap": 3}
-    ),
+    "figures.panel": Call(figures.panel, lambda: {"pictures": [picture()], "titles": ["one"], "columns": 1, "gap": 3}),
     "figures.residual": Call(
         figures.residual, lambda: {"difference": gray() - 0.5, "columns": 2, "limit": 1.0, "pad": 1, "scale": 2}
     ),
-    "figures.mark": Call(
-        figures.mark, lambda: {"picture": picture(), "pixel": (1, 2), "scale": 4, "colour": (0, 255, 0)}
-    ),
+    "figures.mark": Call(figures.mark, lambda: {"picture": picture(), "pixel": (1, 2), "scale": 4, "colour": (0, 255, 0)}),
     "figures.png": Call(figures.png, lambda: {"pixels": picture(), "compress_level": 3}),
     "figures.picture": Call(figures.picture, lambda: {"content": picture(), "alt": "a ramp from black to white"}),
     "figures.learning_curves": Call(
@@ -605,7 +671,12 @@ CALLS: dict[str, Call] = {
     "figures.heat_map": Call(
         figures.heat_map,
         lambda: {
-            "values": np.array([[0.1, 0.2]]), "rows": ["a"], "columns": ["b", "c"], "xlabel": "x", "ylabel": "y", "title": "t",
+            "values": np.array([[0.1, 0.2]]),
+            "rows": ["a"],
+            "columns": ["b", "c"],
+            "xlabel": "x",
+            "ylabel": "y",
+            "title": "t",
         },
         examples=10,
     ),
@@ -627,10 +698,16 @@ CALLS: dict[str, Call] = {
     "kernels.kernel_facts": Call(
         kernels.kernel_facts,
         lambda: {
-            "model": network(models.TinyDenoiser), "noisy": colour(), "clean": colour(1), "kinds": ("edge",), "pixels": 1,
-            "share": 0.2, "seed": 0,
+            "model": network(models.TinyDenoiser),
+            "noisy": colour(),
+            "clean": colour(1),
+            "kinds": ("edge",),
+            "pixels": 1,
+            "share": 0.2,
+            "seed": 0,
         },
-        unknown="one image has no other kernels", examples=20,
+        unknown="one image has no other kernels",
+        examples=20,
     ),
     "kernels.kernel_windows": Call(
         kernels.kernel_windows, lambda: {"model": network(models.TinyDenoiser), "noisy": colour(), "place": (4, 5)}
@@ -652,19 +729,26 @@ CALLS: dict[str, Call] = {
         claims.output_map, lambda: {"model": network(), "noisy": gray(), "noise_level": 0.1, "n_samples": 2, "seed": 0}
     ),
     "claims.by_deviation": Call(
-        claims.by_deviation, lambda: {"influence": maps(), "noisy": gray(), "clean": gray(1)},
+        claims.by_deviation,
+        lambda: {"influence": maps(), "noisy": gray(), "clean": gray(1)},
         unknown="a bin may have no pixels",
     ),
     "claims.intervene": Call(
         claims.intervene,
         lambda: {
-            "model": network(), "noisy": gray(), "clean": gray(1), "shifts": (0.0, 0.1), "colours": "each", "seed": 0,
+            "model": network(),
+            "noisy": gray(),
+            "clean": gray(1),
+            "shifts": (0.0, 0.1),
+            "colours": "each",
+            "seed": 0,
         },
         unknown="a value that leaves [0, 1] belongs to no photo",
     ),
     "claims.randomise": Call(claims.randomise, lambda: {"model": network(), "layers": 1, "seed": 0}),
     "claims.rank_correlation": Call(
-        claims.rank_correlation, lambda: {"a": uniform(2, 5), "b": uniform(2, 5, seed=1)},
+        claims.rank_correlation,
+        lambda: {"a": uniform(2, 5), "b": uniform(2, 5, seed=1)},
         unknown="a constant map has no order",
     ),
     # --- floor 4
@@ -687,14 +771,24 @@ CALLS: dict[str, Call] = {
     "renders.saliency_samples": Call(
         renders.saliency_samples,
         lambda: {
-            "which": renders.SALIENCY_MAPS[0], "model": network(models.TinyDenoiser), "noisy": colour(), "clean": colour(1),
-            "pixel": (4, 5), "noise_level": 0.1, "count": 2, "seed": 0,
+            "which": renders.SALIENCY_MAPS[0],
+            "model": network(models.TinyDenoiser),
+            "noisy": colour(),
+            "clean": colour(1),
+            "pixel": (4, 5),
+            "noise_level": 0.1,
+            "count": 2,
+            "seed": 0,
         },
     ),
     "renders.render_smoothgrad": Call(
         renders.render_smoothgrad,
         lambda: {
-            "samples": colour(2, 3), "noisy": colour(), "clean": colour(1), "pixel": (4, 5), "noise_level": 0.1,
+            "samples": colour(2, 3),
+            "noisy": colour(),
+            "clean": colour(1),
+            "pixel": (4, 5),
+            "noise_level": 0.1,
             "which": renders.SALIENCY_MAPS[0],
         },
         examples=8,
@@ -757,11 +851,18 @@ CALLS: dict[str, Call] = {
     "own_photos.denoise_photo": Call(
         own_photos.denoise_photo, lambda: {"model": network(models.TinyDenoiser), "photo": colour(side=9), "mu": 0.1, "seed": 0}
     ),
-    "own_photos.before_after": Call(own_photos.before_after, lambda: {"result": denoised()}, unknown="an equal photo has no error"),
+    "own_photos.before_after": Call(
+        own_photos.before_after, lambda: {"result": denoised()}, unknown="an equal photo has no error"
+    ),
     "own_photos.denoise_file": Call(
         own_photos.denoise_file,
         lambda: {
-            "model": network(models.TinyDenoiser), "file": photo_on_disk(), "output": "a.png", "mu": 0.1, "seed": 0, "force": True,
+            "model": network(models.TinyDenoiser),
+            "file": photo_on_disk(),
+            "output": "a.png",
+            "mu": 0.1,
+            "seed": 0,
+            "force": True,
             "keep": ["b.png"],
         },
         errors=(FileExistsError,),
@@ -770,8 +871,16 @@ CALLS: dict[str, Call] = {
     "photo_training.PhotoTraining": Call(
         photo_training.PhotoTraining,
         lambda: {
-            "photos": "builtin", "network": "tnet", "noise": "blend:0.25", "fresh": True, "epochs": 1, "lr": 1e-3,
-            "schedule": None, "seed": 0, "held_out": None, "about": "",
+            "photos": "builtin",
+            "network": "tnet",
+            "noise": "blend:0.25",
+            "fresh": True,
+            "epochs": 1,
+            "lr": 1e-3,
+            "schedule": None,
+            "seed": 0,
+            "held_out": None,
+            "about": "",
         },
     ),
     "photo_training.photo_scores": Call(
@@ -782,12 +891,8 @@ CALLS: dict[str, Call] = {
     "explorers.filmstrip": Call(
         explorers.filmstrip, lambda: {"render": lambda level: (picture(), f"level {level:.2f}"), "levels": (0.1, 0.2)}
     ),
-    "explorers.noise_filmstrip": Call(
-        explorers.noise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6
-    ),
-    "explorers.denoise_filmstrip": Call(
-        explorers.denoise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6
-    ),
+    "explorers.noise_filmstrip": Call(explorers.noise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6),
+    "explorers.denoise_filmstrip": Call(explorers.denoise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6),
     "explorers.noise_explorer": Call(
         explorers.noise_explorer, lambda: {"images": gray(side=12), "mu": 0.2, "seed": 0}, examples=6
     ),
@@ -800,10 +905,13 @@ CALLS: dict[str, Call] = {
     ),
     "explorers.estimator_filmstrip": Call(explorers.estimator_filmstrip, lambda: {"seed": 0}, wrong_only=True),
     "explorers.noise2noise_explorer": Call(explorers.noise2noise_explorer, lambda: {"sigma": 0.2, "seed": 0}, examples=4),
-    "explorers.noise2noise_filmstrip": Call(explorers.noise2noise_filmstrip, lambda: {"sigma": 0.2, "seed": 0}, wrong_only=True),
+    "explorers.noise2noise_filmstrip": Call(
+        explorers.noise2noise_filmstrip, lambda: {"sigma": 0.2, "seed": 0}, wrong_only=True
+    ),
     "explorers.smoothgrad_explorer": Call(
         explorers.smoothgrad_explorer,
-        lambda: {"model": network(models.TinyDenoiser), "index": 0, "noise_level": 0.15, "samples": 2, "seed": 0}, examples=4,
+        lambda: {"model": network(models.TinyDenoiser), "index": 0, "noise_level": 0.15, "samples": 2, "seed": 0},
+        examples=4,
     ),
     "explorers.smoothgrad_filmstrip": Call(explorers.smoothgrad_filmstrip, lambda: {"index": 0, "seed": 0}, wrong_only=True),
     "explorers.filter_explorer": Call(explorers.filter_explorer, lambda: {"index": 0, "seed": 0}, examples=2),
@@ -829,9 +937,7 @@ CALLS: dict[str, Call] = {
     "checks.Checks.export": Call(
         lambda path: checks.Checks([an_exercise()], answers()).export(path), lambda: {"path": "mine.csv"}
     ),
-    "benchmark.take_turns": Call(
-        benchmark.take_turns, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}
-    ),
+    "benchmark.take_turns": Call(benchmark.take_turns, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}),
     "benchmark.benchmark": Call(
         benchmark.benchmark,
         lambda: {"parts": ["a"], "output": "measured.json", "known": {"a": lambda: [{"name": "ours", "seconds": 1.0}]}},
@@ -842,19 +948,7 @@ CALLS: dict[str, Call] = {
     "handing_in.check_size": Call(handing_in.check_size, lambda: {"weights": {"a": uniform(3)}}),
     "handing_in.unpack_weights": Call(handing_in.unpack_weights, lambda: {"text": _packed()}),
     "handing_in.hand_in": Call(handing_in.hand_in, lambda: {"network": network(models.TinyDenoiser)}),
-}  # fmt: skip
-
-_BLEND = noise.Blend(0.25)
-
-
-@cache
-def _weights() -> bytes:
-    return (Path(weights.__file__).parent / "pretrained" / "tnet.safetensors").read_bytes()
-
-
-@cache
-def _packed() -> str:
-    return handing_in.pack_weights(_made(models.TinyDenoiser))
+}
 
 EXERCISES = "solutions and wrong answers, written as students write them"
 RECORD = "a record that the library fills in"
@@ -872,14 +966,15 @@ LEFT_OUT: dict[str, str] = {
         ),
         RECORD,
     ),
-    **dict.fromkeys(("checkpoints.TrainingState", "checkpoints.TrainingState.load", "checkpoints.TrainingState.try_to_save"), INSIDE),
-    **dict.fromkeys(("checkpoint_folders.CheckpointFolder.file", "checkpoint_folders.code_of"), INSIDE),
-    "checkpoint_folders.CheckpointFolder": RECORD,
+    **dict.fromkeys(
+        (
+            "checkpoint_folders.CheckpointFolder", "checkpoint_folders.CheckpointFolder.file", "checkpoint_folders.code_of",
+            "checkpoints.TrainingState", "checkpoints.TrainingState.load", "checkpoints.TrainingState.try_to_save",
+            "partial_files", "training.half_precision", "validation.reading", "validation.stream_seed",
+        ),
+        INSIDE,
+    ),
     "connections": "asks servers",
     "downloads": "asks servers, and looks at what came",
-    "partial_files": INSIDE,
-    "training.half_precision": INSIDE,
-    "validation.reading": "wraps other functions",
-    "validation.stream_seed": INSIDE,
 }  # fmt: skip
 """Functions, or whole modules, that are not tried, and why."""

@@ -90,7 +90,7 @@ def test_a_named_folder_may_be_in_the_home(places: Path, monkeypatch: pytest.Mon
 def test_colab_is_told_to_mount_drive(
     places: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "google.colab", object())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "google.colab", object())
     checkpoint_folder()
     assert "lost with Colab's machine, unless you mount Google Drive" in capsys.readouterr().out
     (places / "MyDrive").mkdir()
@@ -177,7 +177,7 @@ def name_of(folder: CheckpointFolder, model: nn.Module, dataset: Any, **settings
 
 
 def test_another_network_has_another_file(pairs: NoisyImages, folder: CheckpointFolder) -> None:
-    same = [network(), network(), network().to(memory_format=torch.channels_last)]  # type: ignore[call-overload]
+    same = [network(), network(), network().to(memory_format=torch.channels_last)]
     assert len({name_of(folder, model, pairs) for model in same}) == 1
     trained = network()
     with torch.no_grad():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,27 @@ from hypothesis import strategies as st
 from torch import nn
 
 from denoise_lib.validation import (
+    LARGEST,
     check_choice,
     check_count,
+    check_device,
+    check_flag,
+    check_function,
     check_generator,
     check_images,
+    check_instance,
+    check_keys,
     check_list,
     check_model,
     check_number,
+    check_output,
     check_pair,
     check_path,
+    check_real,
     check_same_shape,
     check_tensor,
     kind,
+    reading,
     stream_seed,
 )
 
@@ -79,6 +89,23 @@ def test_an_exact_number_of_axes(dims: int, words: str, refused: Any) -> None:
                 check_images(image, dims=dims)
 
 
+@pytest.mark.parametrize(
+    ("image", "error", "words"),
+    [
+        (torch.rand(2, 2).to_sparse(), TypeError, ["picture", "dense", "to_dense()"]),
+        (torch.empty(2, 2, device="meta"), ValueError, ["picture", "meta", "'cpu'"]),
+        (torch.zeros(2, 2, dtype=torch.float8_e5m2), TypeError, ["picture", "float8_e5m2"]),
+        (torch.full((2, 2), 1e10), ValueError, ["picture", "[-1e+09, 1e+09]", "1e+10"]),
+        (torch.full((2, 2), -1e10), ValueError, ["picture", "-1e+10"]),
+        (torch.full((2, 2), 200, dtype=torch.float16), ValueError, ["picture", "65.5", "200"]),
+    ],
+)
+def test_tensors_to_compute_with(image: Any, error: type[Exception], words: list[str], refused: Any) -> None:
+    with refused(error, *words):
+        check_images(image, "picture", value_range=None)
+    assert check_images(torch.tensor([[-LARGEST, LARGEST]]), value_range=None).shape == (1, 2)
+
+
 @pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.25), np.int64(1)])
 def test_good_numbers(value: Any) -> None:
     number = check_number(value, "level", 0, 1)
@@ -109,6 +136,36 @@ def test_open_and_unbounded_ranges(refused: Any) -> None:
     assert check_number(1e9, "level", 0, open_low=True) == 1e9
 
 
+def test_numbers_have_bounds_beyond_which_squares_overflow(refused: Any) -> None:
+    with refused(ValueError, "at most 1e+09", "1e+30"):
+        check_number(1e30, "level", 0)
+    with refused(ValueError, "at least 1e-09", "1e-30"):
+        check_number(1e-30, "level", 0, open_low=True)
+    with refused(ValueError, "at least 0", "-inf"):
+        check_number(-(10**400), "level", 0)
+    with refused(ValueError, "in [0, 1]", "inf"):
+        check_number(10**400, "level", 0, 1)
+    assert check_number(1e-30, "level", 0) == check_number(1e-30, "level", 0, 1, open_low=True) == 1e-30
+    assert check_number(1e30, "rate", 0, 1e38) == 1e30
+
+
+def test_real_numbers_may_be_unknown(refused: Any) -> None:
+    assert math.isnan(check_real(math.nan, "error")) and check_real(np.float32(math.inf), "error") == math.inf
+    assert check_real(3, "error") == 3.0 and type(check_real(np.int64(3), "error")) is float
+    for value in (True, "3", None, torch.tensor(3.0)):
+        with refused(TypeError, "error", "number"):
+            check_real(value, "error")
+    with refused(ValueError, "error", "[-1e+09, 1e+09]"):
+        check_real(10**400, "error")
+
+
+def test_flags(refused: Any) -> None:
+    assert check_flag(True, "clip") is True and check_flag(np.False_, "clip") is False
+    for value in ("no", 0, 1, None, torch.tensor(True)):
+        with refused(TypeError, "clip", "True or False"):
+            check_flag(value, "clip")
+
+
 def test_counts(refused: Any) -> None:
     assert check_count(3, "epochs", 3) == 3
     with refused(ValueError, "epochs", "at least 3", "is 2"):
@@ -116,6 +173,11 @@ def test_counts(refused: Any) -> None:
     for value in (3.0, "3", True, None):
         with refused(TypeError, "epochs", "whole number"):
             check_count(value, "epochs")
+    with refused(ValueError, "epochs", "at most 10", "is 11"):
+        check_count(11, "epochs", high=10)
+    with refused(ValueError, "seed", f"at most {2**63 - 1}"):
+        check_count(10**5000, "seed")
+    assert torch.Generator().manual_seed(check_count(2**63 - 1, "seed")).initial_seed() == 2**63 - 1
 
 
 def test_choices(refused: Any) -> None:
@@ -123,6 +185,66 @@ def test_choices(refused: Any) -> None:
     for value in ("Full", "", None, 3):
         with refused(ValueError, "size", "'small', 'full'", repr(value)):
             check_choice(value, "size", ("small", "full"))
+
+
+def test_choices_of_another_kind(refused: Any) -> None:
+    for value in (np.array(["full"]), torch.rand(2), "x" * 1000, ["full"], 10**5000):
+        with refused(ValueError, "size", "'small', 'full'", f"a {type(value).__name__}"):
+            check_choice(value, "size", ("small", "full"))
+
+
+def test_devices(refused: Any) -> None:
+    assert check_device("cpu") == check_device(torch.device("cpu")) == torch.device("cpu")
+    for value in ("", "gpu", "cpu:abc", None, 3.5, [], 10**30, "x" * 1000):
+        with refused(ValueError, "device must be a name such as 'cpu'"):
+            check_device(value)
+    with refused(ValueError, "device='meta'", "'cpu'"):
+        check_device("meta")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_missing_device(refused: Any) -> None:
+    with refused(ValueError, "device='cuda'", "no CUDA device", "device='cpu'"):
+        check_device("cuda")
+
+
+def test_functions(refused: Any) -> None:
+    model = nn.Identity()
+    assert check_function(math.sqrt, "score", "x") is math.sqrt and check_function(model, "score", "x") is model
+    assert check_function(max, "score", "x") is max  # tells nothing of its arguments
+    assert check_function(lambda *arguments: 0, "score", "x", "y") is not None
+    with refused(TypeError, "score must be a function", "score(x, y)", "'mean'"):
+        check_function("mean", "score", "x", "y")
+    with refused(TypeError, "score(x)", "missing a required argument"):
+        check_function(lambda x, clean: x, "score", "x")
+    with refused(TypeError, "score(x, y)", "too many"):
+        check_function(model, "score", "x", "y")
+
+
+def test_instances(refused: Any) -> None:
+    assert check_instance("a", "about", str, "'photos'") == "a"
+    with refused(TypeError, "about", "class str", "a list", "'photos'"):
+        check_instance([], "about", str, "'photos'")
+
+
+def test_dictionaries(refused: Any) -> None:
+    assert check_keys({"a": 1, "b": 2}, "content", ("a",)) == {"a": 1, "b": 2}
+    with refused(ValueError, "content", "'a', 'b'", "'b' is missing"):
+        check_keys({"a": 1}, "content", ("a", "b"))
+    for value in (None, "ab", ["a", "b"]):
+        with refused(TypeError, "content", "'a', 'b'"):
+            check_keys(value, "content", ("a", "b"))
+
+
+@pytest.mark.parametrize("content", [None, {}, {"rows": None}, {"rows": [1]}, {"rows": [{"mse": "x" * 99}]}, {"rows": [{}]}])
+def test_contents_of_many_parts(content: Any, refused: Any) -> None:
+    @reading("content", "read_results('tnet')")
+    def total(content: dict[str, Any]) -> float:
+        return sum(float(row["mse"]) for row in content["rows"])
+
+    with refused(ValueError, "content must be as read_results('tnet') returns it"):
+        total(content)
+    assert total({"rows": [{"mse": 1}, {"mse": 2}]}) == 3
 
 
 def test_generators(refused: Any) -> None:
@@ -140,9 +262,15 @@ def test_paths(refused: Any) -> None:
     assert check_path("run/unet.pt") == check_path(Path("run/unet.pt")) == "run/unet.pt"
     with refused(ValueError, "checkpoint", "empty"):
         check_path("", "checkpoint")
-    for value in (5, None, True):
+    for value in (5, None, True, b"run.pt"):
         with refused(TypeError, "checkpoint", "path"):
             check_path(value, "checkpoint")
+    for name in ("run\0.pt", "run\ud800.pt"):
+        with refused(ValueError, "checkpoint", "character"):
+            check_path(name, "checkpoint")
+    with refused(ValueError, "checkpoint", "255 letters"):
+        check_path(f"run/{'ä' * 128}/unet.pt", "checkpoint")
+    assert check_path("run/\udce4.pt") == "run/\udce4.pt", "a name that is no UTF-8, as Python reads it from the disk"
 
 
 def test_same_shape(refused: Any) -> None:
@@ -175,6 +303,22 @@ def test_tensors_and_models(refused: Any) -> None:
     for value in ("unet", None, nn.Identity):
         with refused(TypeError, "model must be a torch.nn.Module"):
             check_model(value)
+    with refused(ValueError, "model", "meta", "CPU"):
+        check_model(nn.Linear(1, 1, device="meta"))
+    with refused(TypeError, "images", "torch.Tensor"):
+        check_model(nn.Linear(1, 1), [1.0])  # type: ignore[arg-type]
+
+
+def test_outputs(refused: Any) -> None:
+    x = torch.rand(2, 1, 4, 4)
+    assert check_output(x, x.double()) is x
+    with refused(ValueError, "the model's output and its input", "(2, 1, 4, 3)"):
+        check_output(x[..., 1:], x)
+    with refused(TypeError, "the model's output", "None"):
+        check_output(None, x)  # type: ignore[arg-type]
+    for output, other in ((x.long(), x), (x, x > 0.5), (x[:0], x[:0])):
+        with refused(ValueError, "float numbers"):
+            check_output(output, other, "its target")
 
 
 def test_lists(refused: Any) -> None:

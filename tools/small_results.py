@@ -69,12 +69,12 @@ def fixed_steps(folder: Path) -> list[list[str]]:
 
 def drawn_steps(folder: Path, seed: int) -> list[list[str]]:
     """Commands that train with one seed."""
-    digits = ["reproduce", "unet-vs-autoencoder", "--data", "small", "--epochs", "2"]
+    digits = ["reproduce", "unet-vs-autoencoder", "--data", "small", "--recipe", "best", "--epochs", "2"]
     photos = ["reproduce", "tnet", "--photos", "builtin"]
     small = ["--seeds", "1", "--first-seed", str(seed), "--device", "cpu", "--output"]
     return [
         [*digits, *small, str(folder / "unet_vs_autoencoder.json")],
-        [*photos, "--networks", "tnet,basenet", "--pairs", "1000", "--epochs", "3", *small, str(folder / "tnet.json")],
+        [*photos, "--networks", "tnet,basenet", "--pairs", "2000", "--epochs", "6", *small, str(folder / "tnet.json")],
         [*photos, "--table", "course", "--pairs", "500", "--epochs", "2", *small, str(folder / "tnet.json")],
     ]
 
