@@ -20,7 +20,7 @@ def mse(a: Tensor, b: Tensor) -> float:
     """Mean squared error over all pixels of all images: mean (a - b)^2.
 
     Args:
-        a, b: float tensors of one shape, (H, W), (C, H, W) or (N, C, H, W); any finite values.
+        a, b: float tensors of one shape, (H, W), (C, H, W) or (N, C, H, W); values from -1e9 to 1e9.
 
     Returns:
         A number of at least 0, in squared image units.

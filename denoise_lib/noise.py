@@ -320,7 +320,7 @@ def clipped_normal_moments(centre: Tensor, sigma: float) -> tuple[Tensor, Tensor
     clipping biases the background upwards, since negative noise is cut off and positive noise is not.
 
     Args:
-        centre: means before clipping, any shape; any finite value.
+        centre: means before clipping, any shape; from -1e9 to 1e9.
         sigma: standard deviation before clipping, at least 0.
 
     Returns:

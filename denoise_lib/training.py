@@ -390,7 +390,8 @@ def _batches(
         return dataset.batches(size, device, generator=generator, shuffle=shuffle)  # type: ignore[no-any-return]
     mixed = shuffle and generator is not None
     # Without a generator of its own, a loader takes a number from torch's global one.
-    loader = DataLoader(dataset, size, mixed, generator=generator or torch.Generator(), collate_fn=_collate)
+    own = generator or torch.Generator()
+    loader = DataLoader(dataset, batch_size=size, shuffle=mixed, generator=own, collate_fn=_collate)
     return ((noisy.to(device), target.to(device)) for noisy, target in loader)
 
 

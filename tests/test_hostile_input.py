@@ -244,7 +244,8 @@ def complaint(call: Call, error: BaseException) -> str | None:
         return f"an undocumented {where}"
     last = frames[-1]
     statement = linecache.getline(last.filename, last.lineno or 0).strip()
-    if not last.filename.startswith(LIBRARY) or not statement.startswith("raise "):
+    named = type(error).__module__.startswith("denoise_lib.")  # a thread's error comes through joblib
+    if not named and not (last.filename.startswith(LIBRARY) and statement.startswith("raise ")):
         return f"not the library's own {where}"
     message = str(error)
     if not message or "\n" in message or re.search(r"[a-z)\]'\"]\.\s+[A-Z]", message) or len(message) > 600:
