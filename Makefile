@@ -133,9 +133,9 @@ reproduce: $(STAMP)  ## measure the papers' table again into results/ (hours on 
 benchmark: $(STAMP)  ## measure speed, side by side with other libraries, into results/benchmark.json
 	@"$(PY)" -m denoise_lib benchmark
 
-bands: $(STAMP)  ## measure the bands of the notebooks' and the small budget's numbers again, over five seeds (an hour)
+bands: $(STAMP)  ## measure the bands of the notebooks' and the small budget's numbers again, over several seeds (half an hour)
 	@$(SAME) $(RUN) -m tools.bands
-	@$(SAME) $(RUN) -m tools.small_results --measure 5
+	@$(SAME) $(RUN) -m tools.small_results --measure 3
 
 # What the tests need beside Python, on Debian and Ubuntu; Ubuntu forbids ordinary users what the fence is made of.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)

@@ -423,18 +423,21 @@ CALLS: dict[str, Call] = {
     "photographs.photos": Call(
         photographs.photos,
         lambda: {"split": "test", "source": "builtin", "size": 8, "crops": 1, "seed": 0, "root": None},
+        fixed=("size", "crops"),
         examples=8,
     ),
     "photographs.photo_files": Call(photographs.photo_files, lambda: {"split": "test", "source": "builtin", "root": None}),
     "photographs.square_crops": Call(
         lambda **arguments: list(photographs.square_crops(**arguments)),
         lambda: {"files": photographs.photo_files("test")[:1], "size": 8, "crops": 1, "seed": 0},
+        fixed=("files", "size", "crops"),
         examples=8,
     ),
     "photographs.read_photo": Call(photographs.read_photo, lambda: {"file": figures.png(picture())}),
     "photographs.square": Call(
         photographs.square,
         lambda: {"image": Image.new("RGB", (12, 9)), "size": 8, "share": 1.0, "left": 0.5, "top": 0.5},
+        fixed=("size",),
     ),
     "photographs.photo_tensor": Call(photographs.photo_tensor, lambda: {"photo": Image.new("RGB", (12, 9))}),
     "photographs.patches": Call(photographs.patches, lambda: {"images": (255 * colour(count=2)).to(torch.uint8), "side": 4}),

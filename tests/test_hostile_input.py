@@ -64,6 +64,13 @@ class Odd(nn.Module):
         return self.output(self.scale * x)
 
 
+class Empty(nn.Conv2d):
+    """A convolution that complains here and not in torch."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input)
+
+
 class TheirOwnError(Exception):
     """What a student's own code raises: it must come through as it is."""
 
@@ -112,7 +119,7 @@ POOL: dict[str, Callable[[], Any]] = {
     "returns NaN": lambda: Odd(lambda x: x * math.nan), "returns a pair": lambda: Odd(lambda x: (x, x)),
     "returns integers": lambda: Odd(lambda x: x.long()), "returns a number": lambda: Odd(lambda x: x.sum()),
     "forgets gradients": lambda: Odd(lambda x: x.detach()), "broken network": lambda: Odd(fails),
-    "a network without weights": lambda: nn.Conv2d(1, 1, 3, padding=1, device="meta"),
+    "a network without weights": lambda: Empty(1, 1, 3, padding=1, device="meta"),
     "on another device": lambda: Odd(lambda x: x).to("meta"), "frozen": lambda: network().requires_grad_(False),
     "list of pairs": lambda: [(uniform(1, 8, 8), uniform(1, 8, 8))] * 2,
     "uneven pairs": lambda: [(gray()[0], gray()[0]), (uniform(1, 4, 4),) * 2],

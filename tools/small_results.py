@@ -1,7 +1,7 @@
 """All of `results/` again on a small budget, each number compared with its band: `make results`.
 
 Minutes on a laptop, so that a change of noise, networks, training or saliency that moves a result is seen at once. The bands
-in `results/small_bands.json` are measured by the same runs with five seeds (`--measure`): mean plus or minus four standard
+in `results/small_bands.json` are measured by the same runs with three seeds (`--measure`): mean plus or minus four standard
 deviations; what does not depend on a seed must come back within one per cent.
 """
 
