@@ -11,6 +11,7 @@ import builtins
 import io
 import math
 from collections.abc import Callable, Sequence
+from json import JSONEncoder
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -254,15 +255,17 @@ def _torch_snippets_show() -> Callable[..., Any] | None:
     """torch_snippets.show, with the side effects of its import taken back.
 
     The import writes names such as `torch` and `np` into `builtins`, so that a notebook with a missing import would still
-    run, and changes how every tensor prints.
+    run, changes how every tensor prints, and lets JSON write what it should refuse.
     """
     names_before = set(vars(builtins))
+    json_default = JSONEncoder.default
     tensor_methods = {name: vars(Tensor).get(name) for name in ("__repr__", "__str__")}
     try:
         from torch_snippets.loader import show
     except ImportError:
         return None
     finally:
+        JSONEncoder.default = json_default  # type: ignore[method-assign]
         for name in set(vars(builtins)) - names_before:
             delattr(builtins, name)
         for name, method in tensor_methods.items():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import io
+import json
 import sys
 from typing import Any
 
@@ -202,7 +203,7 @@ def test_heat_map_prints_each_number() -> None:
 
 
 def test_paper_show_stretches_the_contrast_and_leaves_no_trace() -> None:
-    """torch-snippets writes into builtins and changes how tensors print; neither may outlive the import."""
+    """torch-snippets writes into builtins and changes how tensors print and what JSON writes; none may outlive the import."""
     if importlib.util.find_spec("torch_snippets") is None:
         pytest.skip("torch-snippets (extra: snippets) is not installed")
     for name in [name for name in sys.modules if name.startswith("torch_snippets")]:
@@ -216,6 +217,8 @@ def test_paper_show_stretches_the_contrast_and_leaves_no_trace() -> None:
     assert (low, high) == (0.4, 0.6), "the package stretches to the picture's own minimum and maximum"
     assert repr(torch.arange(3)) == printed
     assert not any(hasattr(builtins, name) for name in ("nn", "np", "optim", "DataLoader"))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        json.dumps({"a": {1, 2}})
 
 
 def test_paper_show_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
