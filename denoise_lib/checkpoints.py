@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from .partial_files import partial_file
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint is damaged, or belongs to another training."""
@@ -59,14 +61,17 @@ class TrainingState:
             "scheduler": self.scheduler.state_dict() if self.scheduler else None,
             "scaler": self.scaler.state_dict(),
         }
-        scratch = path.with_name(path.name + ".part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with scratch.open("wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(scratch, path)
+            with partial_file(path) as scratch:  # two machines of a cluster may be at one training
+                try:
+                    with scratch.open("wb") as file:
+                        torch.save(content, file)
+                        file.flush()
+                        os.fsync(file.fileno())
+                    os.replace(scratch, path)
+                finally:  # a failure or Ctrl-C leaves no half-written file
+                    with suppress(OSError):
+                        scratch.unlink(missing_ok=True)
         except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "disk full or not writable"
             warnings.warn(
@@ -75,9 +80,6 @@ class TrainingState:
                 RuntimeWarning,
                 stacklevel=3,
             )
-        finally:  # a failure or Ctrl-C leaves no half-written file
-            with suppress(OSError):
-                scratch.unlink(missing_ok=True)
 
     def load(self, path: Path, device: torch.device) -> None:
         """Take all from a file; where it is damaged or from another training, raise `CheckpointError`, and take nothing."""

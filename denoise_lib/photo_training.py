@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import NoisyImages
+from .distributed import world
 from .metrics import psnr, ssim
 from .models import TinyDenoiser, TNet, count_parameters
 from .noise import MILD, MODERATE, SEVERE, Blend, parse_noise
@@ -96,7 +97,7 @@ def train_on_photos(
         device: where to train; by default CUDA where there is one.
 
     Returns:
-        The card: see `photo_card`.
+        The card: see `photo_card`. Of several processes that torchrun has started, the first alone writes; the others get {}.
     """
     check_instance(training, "training", PhotoTraining, EXAMPLE)
     check_path(output, "output")
@@ -115,6 +116,8 @@ def train_on_photos(
         amp=True, device=device, checkpoint=checkpoint,
         validation=lambda network: psnr(predict(network, noisy).clamp(0, 1), target),
     )  # fmt: skip
+    if not world().first:
+        return {}
     card = photo_card(model, training, sum(history.seconds), default_device(device))
     write_weights(model, output, card)
     checkpoint.unlink(missing_ok=True)  # the training is over; the next one under this name starts anew

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from .checkpoint_folders import CheckpointFolder
 from .checkpoints import CheckpointError, History, TrainingState
+from .distributed import World, join, local_gpu, world
 from .losses import LOSSES, AnnealedL0, Loss
 from .metrics import mse, psnr, ssim
 from .saliency import evaluating
@@ -101,6 +102,9 @@ def fit(
 ) -> History:
     """Train a model in place on pairs (input, target) with Adam.
 
+    In a program that torchrun has started, its processes share each batch, one GPU each (see `distributed`): the loss falls as
+    in one process, and `batch_size` stays that of all together. The first process prints, and writes the checkpoint.
+
     Args:
         model: a network; it is moved to `device` and stays there.
         dataset: pairs; `NoisyImages` and `NoisyPairs` are served batch-wise from one tensor, any other `Dataset` by a
@@ -147,7 +151,9 @@ def fit(
     elif validation is not None:
         _length(validation, "validation")
     device = default_device(device)
+    processes = join(device)
     precision = Precision(device, amp)
+    progress = progress and processes.first
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
@@ -171,7 +177,8 @@ def fit(
         path = checkpoint.file(model, dataset, {**settings, "epochs": epochs}, [loss, schedule])
     else:
         path = Path(check_path(checkpoint, "checkpoint")) if checkpoint is not None else None
-    if path is not None and path.exists():
+    # The first process writes this file, and knows best whether it is there.
+    if path is not None and processes.as_the_first(path.exists(), device):
         state.load(path, device)
         if progress and history.epochs < epochs:
             print(f"going on after epoch {history.epochs} from {path.name}", flush=True)
@@ -179,16 +186,17 @@ def fit(
             print(f"nothing to train: {path} holds all {history.epochs} epochs; delete this file to train anew", flush=True)
 
     was_training = model.training
+    shared = processes.wrap(model, device)
     try:
         while history.epochs < epochs:
-            order = Order(batch_size, shuffle, seed, epochs)
-            _train_epoch(model, dataset, order, device, loss_function, optimizer, scheduler, precision, history)
+            order = Order(batch_size, shuffle, seed, epochs, processes)
+            _train_epoch(shared, dataset, order, device, loss_function, optimizer, scheduler, precision, history)
             if callable(validation):
                 history.validation.append(_measure(validation, model))
             elif validation is not None:
                 found = _validation_loss(model, validation, batch_size, device, loss_function)
                 history.validation.append(_finite(found, "validation loss", history.epochs, lr))
-            if path is not None:
+            if path is not None and processes.first:
                 state.try_to_save(path)
             if progress:
                 print(_progress_line(history, epochs), flush=True)
@@ -258,8 +266,10 @@ def evaluate(model: nn.Module, noisy: Tensor, clean: Tensor, *, batch_size: int 
 def default_device(device: torch.device | str | None = None) -> torch.device:
     """The device asked for, or CUDA where there is one, or the CPU; a clear error where the device asked for is missing."""
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return check_device(device)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    chosen = check_device(device)
+    # Of several processes on one machine, each has a GPU of its own.
+    return torch.device("cuda", local_gpu()) if chosen == torch.device("cuda") and world().size > 1 else chosen
 
 
 def synchronize(device: torch.device) -> None:
@@ -299,6 +309,7 @@ class Order:
     shuffle: bool
     seed: int
     epochs: int
+    processes: World
 
 
 def _train_epoch(
@@ -317,26 +328,30 @@ def _train_epoch(
     model.train()
     generator = torch.Generator().manual_seed(stream_seed(order.seed >> 12, (order.seed << 20) + history.epochs))
     # Summed on the device and read once an epoch: reading it at each step would make a GPU wait.
-    total, count = torch.zeros((), device=device, dtype=torch.float64), 0
+    total, served = torch.zeros((), device=device, dtype=torch.float64), 0
     batches = _batches(dataset, order.batch_size, device, generator, order.shuffle)
     steps = math.ceil(_length(dataset, "dataset") / order.batch_size)
-    bar = tqdm(batches, total=steps, leave=False, unit="step", disable=not sys.stderr.isatty())
-    for step, (noisy, target) in enumerate(bar):
+    hidden = not (order.processes.first and sys.stderr.isatty())
+    for step, (whole, targets) in enumerate(tqdm(batches, total=steps, leave=False, unit="step", disable=hidden)):
+        noisy, target, count = order.processes.share(whole, targets)
+        # Averaged over the processes, the losses must give the mean over the whole batch.
+        weight = count * order.processes.size / len(whole)
         if isinstance(loss_function, AnnealedL0):
             loss_function.progress = (history.epochs + step / steps) / order.epochs
         optimizer.zero_grad(set_to_none=True)
         with precision.autocast():
             output = model(noisy)
         batch_loss = _loss_of(loss_function, output, target)
-        precision.scaler.scale(batch_loss).backward()
+        precision.scaler.scale(batch_loss * weight).backward()
         precision.scaler.step(optimizer)
         precision.scaler.update()
         rate = float(optimizer.param_groups[0]["lr"])
         if scheduler is not None:
             scheduler.step()
-        total += batch_loss.detach() * len(noisy)
-        count += len(noisy)
-    history.loss.append(_finite(float(total) / count, "loss", history.epochs + 1, optimizer.defaults["lr"]))
+        total += batch_loss.detach() * count
+        served += len(whole)
+    mean = float(order.processes.sum(total)) / served
+    history.loss.append(_finite(mean, "loss", history.epochs + 1, optimizer.defaults["lr"]))
     history.lr.append(rate)
     history.seconds.append(time.perf_counter() - start)
 

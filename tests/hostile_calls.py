@@ -973,7 +973,7 @@ LEFT_OUT: dict[str, str] = {
         (
             "checkpoint_folders.CheckpointFolder", "checkpoint_folders.CheckpointFolder.file", "checkpoint_folders.code_of",
             "checkpoints.TrainingState", "checkpoints.TrainingState.load", "checkpoints.TrainingState.try_to_save",
-            "partial_files", "training.half_precision", "validation.reading", "validation.stream_seed",
+            "distributed", "partial_files", "training.half_precision", "validation.reading", "validation.stream_seed",
         ),
         INSIDE,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from denoise_lib.checkpoints import CheckpointError, History
 from denoise_lib.data import NoisyImages
 from denoise_lib.noise import Blend
+from denoise_lib.partial_files import partial_file
 from denoise_lib.training import fit
 
 Content = dict[str, Any]
@@ -153,3 +155,15 @@ def test_a_payload_in_a_checkpoint_is_not_run(
     assert not executed.exists()
     torch.load(checkpoint, weights_only=False) if "pickle" not in kind else pickle.loads(checkpoint.read_bytes())
     assert executed.exists()  # the payload is a real one
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks of files that Python knows")
+def test_another_that_saves_the_same_training_is_left_alone(small_test: Tensor, tmp_path: Path) -> None:
+    """A cluster that lost touch with a machine begins its job again elsewhere: then two write one checkpoint."""
+    path = tmp_path / "run.pt"
+    with partial_file(path) as others:
+        others.write_bytes(b"half")
+        train(network(1), small_test, path)
+        assert others.read_bytes() == b"half"
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["run.pt", others.name]
+    assert train(network(2), small_test, path, epochs=2).epochs == 2
