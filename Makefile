@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS := notebooks,app,dev,class,snippets
+EXTRAS := notebooks,app,dev,class,cluster,snippets
 
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PY := $(BIN)/python
@@ -21,7 +21,7 @@ SAME := env -u DENOISE_FULL CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint pairs unit widgets nbval browser portable hardships results colab colab-image notebooks assignments badges html app lab reproduce benchmark bands system disk report-failure clean
+.PHONY: help install run test lint pairs unit fast widgets nbval browser portable hardships results colab colab-image notebooks assignments badges html app lab reproduce benchmark bands system disk report-failure clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-14s %s\n' "$$name" "$$text"; done
@@ -58,8 +58,17 @@ lint: $(STAMP)  ## ruff, mypy, and the workflows' schema
 pairs: $(STAMP)  ## every notebook and problem set equals its source
 	@status=0; "$(PY)" -m tools.notebooks check || status=1; $(RUN) -m tools.assignments check || status=1; exit $$status
 
-unit: $(STAMP)  ## the tests of library, tools and project, with coverage
-	@$(RUN) -m pytest tests --ignore=tests/browser --ignore=tests/hardships --cov --cov-report=term-missing:skip-covered
+# Files of tests are shared out among processes of one thread each; what a file sets up once stays in one process.
+AT_ONCE ?= 2
+SHARED := -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder
+UNIT := tests --ignore=tests/browser --ignore=tests/hardships $(SHARED) --cov
+
+unit: $(STAMP)  ## the tests of library, tools and project, with coverage: the fast ones first (AT_ONCE=4: more at a time)
+	@status=0; $(MAKE) --no-print-directory fast || status=1; \
+	$(RUN) -m pytest $(UNIT) -m slow --cov-append --cov-report=term-missing:skip-covered || status=1; exit $$status
+
+fast: $(STAMP)  ## those of the unit tests that take minutes together: all but the class, clusters and torchrun
+	@$(RUN) -m pytest $(UNIT) -m 'not slow' --cov-report= --cov-fail-under=0
 
 # Other systems, other versions: not the instructor's tools, whose fence is Linux's, and not the browser.
 portable: $(STAMP)  ## the tests of what students use, on any system
@@ -99,7 +108,7 @@ widgets: $(STAMP) $(WIDGETS)/.installed  ## the explorers' tests again, with Col
 	@PYTHONPATH="$(CURDIR)/$(WIDGETS)" $(RUN) -m pytest -q tests/test_explorers.py
 
 nbval: $(STAMP)  ## execute every notebook and compare what it prints with what is stored
-	@$(SAME) $(RUN) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg \
+	@$(SAME) $(RUN) -m pytest $(SHARED) --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg \
 	  --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 180 notebooks/*.ipynb
 
 hardships: $(STAMP)  ## notebooks without network, read-only, on a full disk, in 3 GB, twice, and killed (minutes; bubblewrap)

@@ -12,6 +12,7 @@ from .classroom.commands import add_parser as add_class_parser
 EPILOG = """examples:
   python -m denoise_lib reproduce unet-vs-autoencoder --data small --epochs 2 --seeds 1
   python -m denoise_lib reproduce unet-vs-autoencoder --seeds 5 --recipe best --jobs 2
+  python -m denoise_lib reproduce unet-vs-autoencoder --recipe paper,best --scheduler tcp://192.168.0.10:8786
   python -m denoise_lib reproduce tnet --table 2 --seeds 3 --photos my/photos
   python -m denoise_lib reproduce smoothgrad --pairs 240 --photos my/photos
   python -m denoise_lib train --network unet --noise blend:0.25 --epochs 5 --output my-unet
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
+        _check_alone(options)
         status: int = options.run(options)
         return status
     except KeyboardInterrupt as stop:
@@ -64,8 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
     _train_options(commands.add_parser("train", help="train one network on MNIST or on photos, and keep its weights"))
     _denoise_options(commands.add_parser("denoise", help="denoise your own photos, of any size"))
 
-    speed = commands.add_parser("benchmark", help="measure speed, side by side with other libraries")
-    speed.add_argument("parts", nargs="*", help="of saliency, slider, grading (default: all but grading)")
+    speed = commands.add_parser("benchmark", help="measure speed, side by side with the papers' loop")
+    speed.add_argument(
+        "parts",
+        nargs="*",
+        help="of training, limits, growth, saliency, slider, import, notebooks, grading (default: all but grading)",
+    )
     speed.add_argument("--output", default="results/benchmark.json", help="results file (default %(default)s)")
     speed.set_defaults(run=_benchmark)
 
@@ -116,15 +122,20 @@ def _digits_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=5, help="runs of each cell (default 5)")
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first run (default 0)")
     parser.add_argument("--data", choices=["full", "small"], default="full", help="60,000 digits, or 4,000 offline")
-    parser.add_argument("--recipe", choices=["paper", "best"], default="paper", help="the paper's protocol, or a better one")
+    parser.add_argument("--recipe", default="paper", help="of paper, the paper's protocol, and best, a better one")
     parser.add_argument("--networks", default="unet,autoencoder", help="of unet, autoencoder, unet-no-skips")
     parser.add_argument("--levels", default="mild,moderate,severe", help="of mild, moderate, severe, blind")
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on its share of the cores")
+    _machine_options(parser)
     parser.add_argument("--baselines", action="store_true", help="measure the baselines instead of the networks")
     parser.add_argument("--export", metavar="FOLDER", help="also copy the first seed's weights there, as NETWORK-LEVEL")
     parser.add_argument("--output", default="results/unet_vs_autoencoder.json", help="results file (default %(default)s)")
     parser.set_defaults(run=_reproduce)
+
+
+def _machine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on its share of the cores")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of Dask, such as tcp://192.168.0.10:8786: run on its workers")
 
 
 def _photo_options(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +156,7 @@ def _photo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first run (default 0)")
     parser.add_argument("--amp", action="store_true", help="mixed precision: about twice as fast, and told in the results")
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on its share of the cores")
+    _machine_options(parser)
     parser.add_argument("--baselines", action="store_true", help="measure what needs no training on photos instead")
     parser.add_argument("--export", metavar="FOLDER", help="also copy each network's first seed there, as weights with a card")
     parser.add_argument("--output", default="results/tnet.json", help="results file (default %(default)s)")
@@ -173,12 +184,15 @@ def _reproduce(options: argparse.Namespace) -> int:
         return 0
     check_count(options.seeds, "--seeds", example=5)
     runs = [
-        experiments.Run(network, level, options.recipe, options.data, options.epochs, seed)
+        experiments.Run(network, level, recipe, options.data, options.epochs, seed)
         for seed in range(options.first_seed, options.first_seed + options.seeds)
+        for recipe in options.recipe.split(",")
         for level in options.levels.split(",")
         for network in options.networks.split(",")
     ]
-    content = experiments.reproduce(runs, options.output, device=options.device, jobs=options.jobs)
+    content = experiments.reproduce(
+        runs, options.output, device=options.device, jobs=options.jobs, scheduler=options.scheduler
+    )
     if options.export:
         experiments.export_weights(runs, options.output, options.export)
     print(markdown_table(content))
@@ -208,7 +222,9 @@ def _reproduce_photos(options: argparse.Namespace) -> int:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     networks = options.networks.split(",") if options.networks is not None else None
     runs = experiments.table_runs(options.table, base, seeds, networks)
-    content = experiments.reproduce(runs, photos, options.output, device=options.device, jobs=options.jobs)
+    content = experiments.reproduce(
+        runs, photos, options.output, device=options.device, jobs=options.jobs, scheduler=options.scheduler
+    )
     if options.export:
         experiments.export_weights(runs, photos, options.output, options.export)
     print(photo_table(content))
@@ -227,6 +243,13 @@ def _reproduce_saliency(options: argparse.Namespace) -> int:
         print(experiments.claims_table(content))
     print(f"results: {options.output}")
     return 0
+
+
+def _check_alone(options: argparse.Namespace) -> None:
+    from .distributed import world
+
+    if world().size > 1 and options.run is not _train:
+        raise ValueError("torchrun is for `train` alone, where several processes train one network; run this without it.")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -252,6 +275,7 @@ def _train_on_digits(options: argparse.Namespace) -> int:
 
     from . import experiments
     from .data import NoisyImages, mnist
+    from .distributed import world
     from .noise import parse_noise
     from .training import evaluate, fit
     from .weights import write_weights
@@ -265,6 +289,8 @@ def _train_on_digits(options: argparse.Namespace) -> int:
         model, dataset, epochs=options.epochs, lr=options.lr, schedule=options.schedule, seed=options.seed,
         device=options.device, checkpoint=checkpoint,
     )  # fmt: skip
+    if not world().first:
+        return 0
     test = NoisyImages(mnist("test", options.data), noise, seed=experiments.TEST_NOISE_SEED)
     scores = evaluate(model, *next(test.batches(len(test))))
     card = {"data": options.data, "noise": options.noise, "epochs": options.epochs, "mse": scores.mse}
@@ -283,6 +309,8 @@ def _train_on_photos(options: argparse.Namespace) -> int:
         options.seed, options.held_out, options.about or "",
     )  # fmt: skip
     card = train_on_photos(training, options.output, device=options.device)
+    if not card:  # one of several processes, and not the first: it writes and prints
+        return 0
     print(f"{'photos':10s}   mu   PSNR noisy   denoised   SSIM noisy   denoised")
     for photos, rows in card["scores"].items():
         for level, row in rows.items():

@@ -1,16 +1,14 @@
-"""Speed, side by side: `python -m denoise_lib benchmark`.
-
-Contestants for the same work take turns in one process, after one round that is not counted; their medians are compared. A
-ratio of medians from one run means something on any machine; seconds by themselves do not.
-"""
+"""Speed, side by side: `python -m denoise_lib benchmark`. How time is taken stands in `timing`."""
 
 from __future__ import annotations
 
-import time
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import Any
 from unittest.mock import patch
 
@@ -18,36 +16,24 @@ import torch
 from torch import Tensor
 
 from .figures import panel, png, residual, tile
+from .limits import benchmark_limits
 from .noise import MODERATE
 from .renders import example_digits, models_for, noisy_copy, render_denoised
 from .results import machine, read_results, results_file, table, write_json
 from .saliency import output_sum, smoothgrad
-from .training import predict
-from .validation import check_choice, check_count, check_function, check_keys, check_list, check_number, kind, reading
+from .timing import MOST_REPEATS, Row, rows_of, take_turns
+from .training import default_device, predict
+from .training_speed import benchmark_growth, benchmark_training
+from .validation import check_choice, check_count, check_function, check_list, check_path, kind, reading
 from .weights import load_pretrained
 
 IMAGES, SAMPLES, NOISE_LEVEL = 16, 50, 0.15
-MOST_REPEATS = 10_000
-Row = dict[str, Any]
-
-
-def take_turns(contestants: dict[str, Callable[[], object]], repeats: int = 9) -> dict[str, float]:
-    """Median seconds of each contestant; they alternate, so that a slow moment of the machine hits all alike."""
-    check_count(repeats, "repeats", high=MOST_REPEATS, example=9)
-    for name, work in check_keys(contestants, "contestants", ()).items():
-        check_function(work, f"the contestant {kind(name)}")
-    if not contestants:
-        raise ValueError("take_turns needs at least one contestant, for example {'ours': function}.")
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for round_number in range(repeats + 1):
-        for name, work in contestants.items():
-            begin = time.perf_counter()
-            work()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if round_number:
-                seconds[name].append(time.perf_counter() - begin)
-    return {name: median(values) for name, values in seconds.items()}
+BESIDES = {
+    "images_per_second": "{:,.0f} images/s", "loss": "loss {:.5f}", "table_1_minutes": "Table 1 in {:.1f} min",
+    "work": "{} times the work", "peak_megabytes": "{:,.0f} MB", "flops_per_second": "{:.3g} FLOP/s",
+    "bytes_per_second": "{:.3g} bytes/s", "times_the_limit": "{:.1f} times its limit",
+}  # fmt: skip
+"""What else a row may tell, and how."""
 
 
 def benchmark_saliency(repeats: int = 9) -> list[Row]:
@@ -110,7 +96,73 @@ def benchmark_slider(repeats: int = 31) -> list[Row]:
     return rows_of(take_turns(stages, repeats))
 
 
-PARTS: dict[str, Callable[[], list[Row]]] = {"saliency": benchmark_saliency, "slider": benchmark_slider}
+def benchmark_import(repeats: int = 5) -> list[Row]:
+    """A new Python: starting alone, with torch, and with torch and this library."""
+    check_count(repeats, "repeats", high=MOST_REPEATS, example=5)
+    programs = {"torch": "import torch", "torch and denoise_lib": "import torch, denoise_lib", "Python alone": "pass"}
+    return rows_of(take_turns({name: partial(_python, program) for name, program in programs.items()}, repeats))
+
+
+def _python(program: str) -> None:
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def benchmark_notebooks(folder: str | os.PathLike[str] = "notebooks") -> list[Row]:
+    """Each notebook of a clone, run from top to bottom once in a kernel of its own, on the CPU.
+
+    Args:
+        folder: that holds the notebooks.
+
+    Returns:
+        Rows of `seconds`, the start of Jupyter and the kernel included, and of `peak_megabytes`, the most memory that one of
+        their processes had.
+
+    Raises:
+        ValueError: the folder has no notebooks.
+        RuntimeError: a notebook did not run through.
+    """
+    notebooks = sorted(Path(check_path(folder, "folder")).glob("*.ipynb"))
+    if not notebooks:
+        raise ValueError(f"{folder} has no notebooks; run this part in a clone of the course, which has the folder notebooks.")
+    rows: list[Row] = []
+    for notebook in notebooks:
+        seconds, peak = _run_all(notebook)
+        rows.append({"name": notebook.stem, "seconds": seconds, "peak_megabytes": peak})
+    return rows
+
+
+# A small process in between: the system counts a process's first memory as what its parent has, and ours holds torch.
+IN_BETWEEN = """
+import subprocess, sys, time
+begin = time.perf_counter()
+status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(time.perf_counter() - begin)
+try:
+    from resource import RUSAGE_CHILDREN, getrusage
+    print(getrusage(RUSAGE_CHILDREN).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
+except ImportError:
+    pass
+sys.exit(status)
+"""
+
+
+def _run_all(notebook: Path) -> tuple[float, float | None]:
+    """Seconds, and megabytes where the system counts them."""
+    execute = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--stdout", str(notebook)]
+    environment = {name: value for name, value in os.environ.items() if name != "DENOISE_FULL"}
+    environment |= {"CUDA_VISIBLE_DEVICES": "", "JUPYTER_PREFER_ENV_PATH": "1"}
+    done = subprocess.run([sys.executable, "-c", IN_BETWEEN, *execute], capture_output=True, text=True, env=environment)
+    if done.returncode:
+        words = done.stderr.strip().splitlines()
+        raise RuntimeError(f"{notebook.name} did not run through: {words[-1] if words else 'no reason was given'}")
+    seconds, *peak = map(float, done.stdout.split())
+    return seconds, peak[0] if peak else None
+
+
+PARTS: dict[str, Callable[[], list[Row]]] = {
+    "training": benchmark_training, "limits": benchmark_limits, "growth": benchmark_growth, "saliency": benchmark_saliency,
+    "slider": benchmark_slider, "import": benchmark_import, "notebooks": benchmark_notebooks,
+}  # fmt: skip
 
 
 def benchmark(
@@ -137,7 +189,7 @@ def benchmark(
     content.setdefault("command", "python -m denoise_lib benchmark")
     measured = content.setdefault("parts", {})
     for name in parts:
-        measured[name] = {"rows": known[name](), "machine": machine(torch.device("cpu"))}
+        measured[name] = {"rows": known[name](), "machine": machine(default_device())}
         write_json(path, content)
     return content
 
@@ -146,18 +198,70 @@ def benchmark(
 def benchmark_table(content: dict[str, Any]) -> str:
     """All parts of a results file as a Markdown table."""
     rows = [
-        [name, row["name"], f"{1000 * row['seconds']:.1f}", f"{row['times_the_first']:.2f}"]
+        [
+            name, row["name"], _told(row, "seconds", "{:.1f}", 1000), _told(row, "times_the_first", "{:.2f}"),
+            "; ".join(_told(row, key, form) for key, form in BESIDES.items() if row.get(key) is not None),
+        ]
         for name, part in content["parts"].items()
         for row in part["rows"]
+    ]  # fmt: skip
+    return table(["part", "what", "median, ms", "times the first", "besides"], rows)
+
+
+def _told(row: Row, key: str, form: str, unit: float = 1) -> str:
+    return form.format(unit * row[key]) if row.get(key) is not None else ""
+
+
+
+@reading("content", "read_results('benchmark')")
+def readme_speed_table(content: dict[str, Any]) -> str:
+    """The README's table: images a second in training, and how many times those of the papers' loop these are."""
+    part = content["parts"]["training"]
+    rates: dict[str, dict[str, float]] = {}
+    for row in part["rows"]:
+        network, loop = row["name"].split(": ")
+        rates.setdefault(network, {})[loop] = row["images_per_second"]
+    loops = ["the papers' loop", *(loop for loop in next(iter(rates.values())) if loop != "the papers' loop")]
+    rows = [
+        [network, *(f"{found[loop]:,.0f} ({found[loop] / found[loops[0]]:.2f})" for loop in loops)]
+        for network, found in rates.items()
     ]
-    return table(["part", "what", "median, ms", "times the first"], rows)
+    return table(["images a second (times the papers' loop)", *loops], rows) + _where(part)
 
 
-def rows_of(seconds: dict[str, float]) -> list[Row]:
-    """Each contestant's seconds, and how many times the first one's these are."""
-    for value in check_keys(seconds, "seconds", ()).values():
-        check_number(value, "seconds", 0, open_low=True, example=0.1)
-    if not seconds:
-        raise ValueError("seconds must hold at least one contestant, for example {'ours': 0.1}.")
-    first = next(iter(seconds.values()))
-    return [{"name": name, "seconds": value, "times_the_first": value / first} for name, value in seconds.items()]
+@reading("content", "read_results('benchmark')")
+def limits_table(content: dict[str, Any]) -> str:
+    """For maintainers: a training step of each network beside what this machine can do at most."""
+    part = content["parts"]["limits"]
+    speeds = [
+        f"{row['name']}: {row[key] / 1e9:.0f} {unit}"
+        for key, unit in (("flops_per_second", "GFLOP/s"), ("bytes_per_second", "GB/s"))
+        for row in part["rows"]
+        if key in row
+    ]
+    rows = [
+        [
+            row["name"], f"{1000 * row['seconds']:.2f}", f"{row['flops'] / row['seconds'] / 1e9:.0f}",
+            f"{row['bytes'] / row['seconds'] / 1e9:.1f}", f"{row['times_the_limit']:.1f}",
+        ]
+        for row in part["rows"]
+        if "times_the_limit" in row
+    ]  # fmt: skip
+    shown = table(["step, and its operations", "ms", "GFLOP/s", "GB/s", "times its limit"], rows)
+    return f"{'; '.join(speeds)}.\n\n{shown}{_where(part)}"
+
+
+@reading("content", "read_results('benchmark')")
+def growth_table(content: dict[str, Any]) -> str:
+    """For maintainers: time and memory of a training that has 1, 2, 4 and 8 times as much to do."""
+    part = content["parts"]["growth"]
+    rows = [
+        [row["name"], str(row["work"]), f"{row['times_the_first']:.2f}", _told(row, "peak_megabytes", "{:.0f}") or "-"]
+        for row in part["rows"]
+    ]
+    return table(["what grows", "times the work", "times the time", "peak memory, MB"], rows) + _where(part)
+
+
+def _where(part: dict[str, Any]) -> str:
+    found = part["machine"]
+    return f"\n\nMeasured on {found['device']}, {found['threads']} threads, torch {found['torch']}.\n"

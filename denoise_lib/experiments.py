@@ -11,19 +11,21 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
 from torch import Tensor, nn
 
 from .data import NoisyImages, mnist, without
+from .jobs import check_scheduler
 from .metrics import mse
 from .models import Autoencoder, UNet, count_parameters
 from .noise import MODERATE, Blend
 from .results import LEVELS, machine, markdown_table, read_results, results_file, summarize, write_json
+from .sweeps import checkpoint_file, keep_run, kept_result, new_network, sweep
 from .training import default_device, evaluate, fit, predict
 from .validation import check_choice, check_count, check_instance, check_path
 from .weights import read_weights, write_weights
@@ -115,23 +117,19 @@ def execute(
         The result, as it stands in NAME.json.
     """
     check_instance(run, "run", Run, "Run('unet', 'mild')")
-    base, chosen_device = Path(check_path(folder, "folder")) / run.name, default_device(device)
-    if base.with_suffix(".json").exists():
-        kept: dict[str, Any] = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))["result"]
+    place, chosen_device = Path(check_path(folder, "folder")), default_device(device)
+    if (kept := kept_result(place, run)) is not None:
         return kept
     if threads is not None:
         torch.set_num_threads(check_count(threads, "threads", high=1024, example=1))
     recipe = RECIPES[run.recipe]
     print(f"--- {run.name}", flush=True)
     images = training_images(run)
-    with torch.random.fork_rng():  # the initial weights follow the run's seed; the global generator is left as it was
-        torch.manual_seed(run.seed)
-        model = NETWORKS[run.network]()
-    checkpoint = base.with_suffix(".pt")
+    model = new_network(NETWORKS[run.network], run.seed)
     history = fit(
         model, NoisyImages(images, run.noise, fresh=recipe.fresh, seed=run.seed), epochs=run.epochs, lr=recipe.lr,
         batch_size=recipe.batch_size, schedule=recipe.schedule, seed=run.seed, device=str(chosen_device),
-        checkpoint=checkpoint,
+        checkpoint=checkpoint_file(place, run),
     )  # fmt: skip
     home_level = MODERATE if run.level == "blind" else LEVELS[run.level]
     noisy, clean = test_pairs(run.data, home_level)
@@ -151,14 +149,16 @@ def execute(
         "loss": [round(value, 6) for value in history.loss],
         "machine": machine(chosen_device),
     }
-    card = {"result": result, "card": "a run of: python -m denoise_lib reproduce unet-vs-autoencoder"}
-    write_weights(model, base, card)
-    checkpoint.unlink(missing_ok=True)
-    return result
+    return keep_run(place, run, model, result, "a run of: python -m denoise_lib reproduce unet-vs-autoencoder")
 
 
 def reproduce(
-    runs: Iterable[Run], output: str | os.PathLike[str], *, device: str | None = None, jobs: int = 1
+    runs: Iterable[Run],
+    output: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
 ) -> dict[str, Any]:
     """Execute runs that are not done yet, and write all results, old and new, as one table.
 
@@ -168,20 +168,27 @@ def reproduce(
             the Markdown table in a file of the same name.
         device: as for `fit`.
         jobs: runs at a time, each in a process of its own with its share of the CPU's cores.
+        scheduler: a Dask scheduler's address, such as 'tcp://192.168.0.10:8786': its workers do the runs, each on one core,
+            and `device` is one of theirs.
 
     Returns:
         The content of the results file.
+
+    Raises:
+        TypeError, ValueError: a bad argument.
+        JobsError: the cluster cannot be used, or runs are left because their processes died; what is done is kept.
     """
     path, runs = results_file(output), _checked(runs)
     check_count(jobs, "jobs", high=1024, example=1)
-    default_device(device)
+    check_scheduler(scheduler)
+    if scheduler is None:
+        default_device(device)
     done = _known_runs(path)
-    todo = [run for run in runs if run.name not in done]
-    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
-    work = delayed(execute)
-    results = Parallel(n_jobs=jobs)(work(run, path.parent / "runs", device=device, threads=threads) for run in todo)
+    todo = {run.name: run for run in runs if run.name not in done}
+    work, folder = partial(execute, device=device), path.parent / "runs"
+    results = {run.name: result for run, result in sweep(work, [*todo.values()], folder, processes=jobs, scheduler=scheduler)}
     # Read again: hours later, another command may have added its own.
-    done = _known_runs(path) | {_run_of(result).name: result for result in results}
+    done = _known_runs(path) | results
     content = {
         "about": "Casey and Racape (2023), Table 1, measured again: mean squared error on MNIST's test digits.",
         "command": "python -m denoise_lib reproduce unet-vs-autoencoder",

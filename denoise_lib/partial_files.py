@@ -1,4 +1,4 @@
-"""Files that are not whole yet: kept for the next run, and never written by two processes at once."""
+"""Files that are not whole yet: never written by two processes at once, and never seen under the name of the whole one."""
 
 from __future__ import annotations
 
@@ -40,6 +40,24 @@ def partial_file(path: Path) -> Iterator[Path]:
             if _is_named(lock, part) and part.stat().st_size == 0:
                 part.unlink()
             lock.close()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file at once: a reader sees the old one or the new one, and a full disk does not cost the old one.
+
+    Threads, processes and machines may write the same file at the same time: the last one that has finished counts.
+
+    Raises:
+        OSError: the folder cannot be made, or not be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{secrets.token_hex(8)}.part")  # our own, and short, however long the file's name is
+    try:
+        scratch.write_bytes(data)
+        os.replace(scratch, path)
+    finally:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
 
 
 def _lock(part: Path) -> IO[bytes] | None:

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from .data import NoisyImages, NoisyPairs, mnist
+from .jobs import check_scheduler
 from .losses import LOSSES
 from .metrics import mse, psnr
 from .models import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet, count_parameters
@@ -28,6 +28,7 @@ from .noise import MODERATE, Bernoulli, Blend, parse_noise
 from .pairs import MOST_PAIRS, TEST_PAIRS, PhotoPairs, photo_pairs
 from .photo_results import photo_table
 from .results import machine, read_results, results_file, write_json
+from .sweeps import checkpoint_file, keep_run, kept_result, new_network, sweep
 from .training import default_device, evaluate, fit, predict
 from .validation import (
     check_choice,
@@ -99,6 +100,10 @@ class Photos:
         if self.held_out is not None:
             sets["held-out"] = photo_pairs("all", self.held_out, count=HELD_OUT_PAIRS, cell=self.cell)
         return sets
+
+    def absolute(self) -> Photos:
+        """The same, for a process in another folder."""
+        return replace(self, train=_absolute(self.train), held_out=self.held_out and _absolute(self.held_out))
 
     def fingerprint(self) -> str:
         """Of the test set: see `PhotoPairs.fingerprint`."""
@@ -182,11 +187,9 @@ def execute(
     """Train and measure one run, or read its result where it is already there; arguments as for `experiments.execute`."""
     _check_run(run)
     _check_source(photos)
-    base, chosen_device = Path(check_path(folder, "folder")) / run.name, default_device(device)
-    card_file, checkpoint = base.with_name(base.name + ".json"), base.with_name(base.name + ".pt")
-    if card_file.exists():
-        kept: dict[str, Any] = json.loads(card_file.read_text(encoding="utf-8"))["result"]
-        _check_photos(kept.get("photos"), photos, card_file)
+    place, chosen_device = Path(check_path(folder, "folder")), default_device(device)
+    if (kept := kept_result(place, run)) is not None:
+        _check_photos(kept.get("photos"), photos.fingerprint(), f"{run.name}.json")
         return kept
     if threads is not None:
         torch.set_num_threads(check_count(threads, "threads", high=1024, example=1))
@@ -194,14 +197,13 @@ def execute(
     recipe = RECIPES[run.recipe]
     tests = {name: test_images(run.noise, pairs) for name, pairs in photos.test_sets().items()}
     noisy, clean = tests["test"]
-    with torch.random.fork_rng():  # the initial weights follow the run's seed; the global generator is left as it was
-        torch.manual_seed(run.seed)
-        model = NETWORKS[run.network]()
+    model = new_network(NETWORKS[run.network], run.seed)
     untrained = psnr(predict(model, noisy).clamp(0, 1), clean)
     loss = "masked-l2" if run.noise.startswith("bernoulli") and run.targets == "noisy" else run.loss
     history = fit(
         model, training_set(run, photos), epochs=run.epochs, lr=run.lr, batch_size=32, loss=loss, schedule=recipe.schedule,
-        shuffle=recipe.shuffle, seed=run.seed, device=str(chosen_device), amp=run.amp, checkpoint=checkpoint,
+        shuffle=recipe.shuffle, seed=run.seed, device=str(chosen_device), amp=run.amp,
+        checkpoint=checkpoint_file(place, run),
         validation=lambda network: psnr(predict(network, noisy).clamp(0, 1), clean),
     )  # fmt: skip
     steps = -(-run.pairs // 32)
@@ -220,27 +222,49 @@ def execute(
         "training_seconds": round(sum(history.seconds), 1),
         "machine": machine(chosen_device),
     }
-    write_weights(model, base, {"result": result, "card": "a run of: python -m denoise_lib reproduce tnet"})
-    checkpoint.unlink(missing_ok=True)
-    return result
+    return keep_run(place, run, model, result, "a run of: python -m denoise_lib reproduce tnet")
+
+
+def _execute_on_the_same(
+    run: PhotoRun, photos: Photos, fingerprint: str, folder: str | os.PathLike[str], **options: Any
+) -> dict[str, Any]:
+    """`execute`, unless this machine's photos are others than those with this fingerprint."""
+    if _check_source(photos).fingerprint() != fingerprint:
+        raise ValueError(f"the worker's photos {photos.train!r} are others than here; put the same on all machines.")
+    return execute(run, photos, folder, **options)
 
 
 def reproduce(
-    runs: Iterable[PhotoRun], photos: Photos, output: str | os.PathLike[str], *, device: str | None = None, jobs: int = 1
+    runs: Iterable[PhotoRun],
+    photos: Photos,
+    output: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
 ) -> dict[str, Any]:
-    """Execute runs that are not done yet, and write all results, old and new; arguments as for `experiments.reproduce`."""
+    """Execute runs that are not done yet, and write all results, old and new; arguments as for `experiments.reproduce`.
+
+    A folder of photos must be on all machines of a cluster, at the same path.
+    """
     path, runs = results_file(output), _checked(runs)
     check_count(jobs, "jobs", high=1024, example=1)
+    check_scheduler(scheduler)
     _check_source(photos)
-    default_device(device)
-    done = _known_runs(path)
+    if scheduler is None:
+        default_device(device)
+    done, fingerprint = _known_runs(path), photos.fingerprint()
     for result in done.values():
-        _check_photos(result.get("photos"), photos, path)
-    todo = [run for run in runs if run.name not in done]
-    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
-    work = delayed(execute)
-    results = Parallel(n_jobs=jobs)(work(run, photos, path.parent / "runs", device=device, threads=threads) for run in todo)
-    done = _known_runs(path) | {_run_of(result).name: result for result in results}
+        _check_photos(result.get("photos"), fingerprint, path.name)
+    todo = {run.name: run for run in runs if run.name not in done}
+    work = partial(execute, photos=photos, device=device)
+    if scheduler is not None:
+        work = partial(_execute_on_the_same, photos=photos.absolute(), fingerprint=fingerprint, device=device)
+    results: dict[str, dict[str, Any]] = {}
+    for run, result in sweep(work, [*todo.values()], path.parent / "runs", processes=jobs, scheduler=scheduler):
+        _check_photos(result.get("photos"), fingerprint, f"{run.name}.json")
+        results[run.name] = result
+    done = _known_runs(path) | results
     return _add(path, {"runs": [done[name] for name in sorted(done)], "photos": describe(photos)})
 
 
@@ -443,6 +467,10 @@ def table_runs(table: str, base: PhotoRun, seeds: Iterable[int], networks: Itera
     return [replace(base, seed=seed, **row) for seed in seeds for row in chosen]
 
 
+def _absolute(source: str) -> str:
+    return source if source in ("builtin", "imagenette") else str(Path(source).absolute())
+
+
 def _check_run(run: PhotoRun, name: str = "run") -> PhotoRun:
     return check_instance(run, name, PhotoRun, "PhotoRun('tnet')")
 
@@ -456,9 +484,9 @@ def _check_source(photos: Photos) -> Photos:
     return check_instance(photos, "photos", Photos, "Photos('builtin')")
 
 
-def _check_photos(fingerprint: str | None, photos: Photos, path: Path) -> None:
-    if fingerprint is not None and fingerprint != photos.fingerprint():
-        raise ValueError(f"{path.name} holds results of other photos; choose another output, such as results/my-photos.json.")
+def _check_photos(found: str | None, fingerprint: str, file: str) -> None:
+    if found is not None and found != fingerprint:
+        raise ValueError(f"{file} holds results of other photos; choose another output, such as results/my-photos.json.")
 
 
 def _add(path: Path, news: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import os
 import platform
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import date
 from importlib import metadata, resources
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 
 from .noise import MILD, MODERATE, SEVERE
+from .partial_files import write_whole
 from .validation import check_device, check_list, check_path, check_real, kind, reading
 
 LEVELS: dict[str, float] = {"mild": MILD, "moderate": MODERATE, "severe": SEVERE}
@@ -71,14 +71,7 @@ def write_json(path: Path, content: Any) -> None:
         text = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"content must be of dictionaries, lists, texts and numbers, as JSON has them ({error}).") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".part")
-    try:
-        scratch.write_bytes(text)
-        os.replace(scratch, path)
-    finally:  # a full disk leaves no half-written file
-        with suppress(OSError):
-            scratch.unlink(missing_ok=True)
+    write_whole(path, text)
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from .models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet
+from .partial_files import write_whole
 from .validation import check_choice, check_device, check_path, kind
 
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -161,21 +162,11 @@ def write_weights(model: nn.Module, path: str | os.PathLike[str], card: dict[str
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError("card must hold what JSON knows, such as {'seed': 0, 'noise': 'Blend(0.25)'}.") from error
     for suffix, data in ((".safetensors", content), (".json", text + b"\n")):
-        _write_whole(target.with_name(target.name + suffix), data)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file under another name first: a full disk must not cost the old one."""
-    scratch = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        file = target.with_name(target.name + suffix)
         try:
-            scratch.write_bytes(data)
-            os.replace(scratch, path)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be written ({error.strerror}).") from error
+            write_whole(file, data)
+        except OSError as error:
+            raise WeightsError(f"{file} cannot be written ({error.strerror}).") from error
 
 
 def _folder() -> Traversable:

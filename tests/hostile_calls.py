@@ -31,7 +31,9 @@ from denoise_lib import (
     explorers,
     figures,
     handing_in,
+    jobs,
     kernels,
+    limits,
     losses,
     metrics,
     models,
@@ -47,7 +49,9 @@ from denoise_lib import (
     saliency,
     saliency_experiments,
     targets,
+    timing,
     training,
+    training_speed,
     validation,
     weights,
 )
@@ -269,7 +273,10 @@ def long_calls() -> dict[str, Call]:
     pair = {"noisy": colour(), "clean": colour(1)}
     functions: list[tuple[Callable[..., Any], Arguments]] = [
         (experiments.execute, {"run": run, "folder": "runs", "device": "cpu", "threads": 1}),
-        (experiments.reproduce, {"runs": [run], "output": "a.json", "device": "cpu", "jobs": 1}),
+        (
+            experiments.reproduce,
+            {"runs": [run], "output": "a.json", "device": "cpu", "jobs": 1, "scheduler": None},
+        ),
         (experiments.export_weights, {"runs": [run], "output": "a.json", "folder": "weights"}),
         (experiments.measure_baselines, {"output": "a.json", "size": "small", "tuning_images": 1}),
         (experiments.setup_report, {"device": "cpu"}),
@@ -280,7 +287,7 @@ def long_calls() -> dict[str, Call]:
         ),
         (
             photo_experiments.reproduce,
-            {"runs": [photo_run()], "photos": photos, "output": "a.json", "device": "cpu", "jobs": 1},
+            {"runs": [photo_run()], "photos": photos, "output": "a.json", "device": "cpu", "jobs": 1, "scheduler": None},
         ),
         (photo_experiments.describe, {"photos": photos}),
         (photo_experiments.measure_untrained, {"photos": photos, "output": "a.json", "seeds": 1}),
@@ -325,6 +332,13 @@ def long_calls() -> dict[str, Call]:
         ),
         (benchmark.benchmark_saliency, {"repeats": 1}),
         (benchmark.benchmark_slider, {"repeats": 1}),
+        (benchmark.benchmark_import, {"repeats": 1}),
+        (benchmark.benchmark_notebooks, {"folder": "a"}),
+        (training_speed.benchmark_training, {"repeats": 1, "device": "cpu"}),
+        (training_speed.benchmark_growth, {"repeats": 1, "device": "cpu"}),
+        (training_speed.peak_memory, {"what": "images", "factor": 1, "device": "cpu"}),
+        (training_speed.print_peak, {"what": "images", "factor": 1}),
+        (limits.benchmark_limits, {"repeats": 1, "device": "cpu"}),
     ]
     return {
         f"{function.__module__.removeprefix('denoise_lib.')}.{function.__name__}": Call(
@@ -940,13 +954,21 @@ CALLS: dict[str, Call] = {
     "checks.Checks.export": Call(
         lambda path: checks.Checks([an_exercise()], answers()).export(path), lambda: {"path": "mine.csv"}
     ),
-    "benchmark.take_turns": Call(benchmark.take_turns, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}),
+    "timing.take_turns": Call(timing.take_turns, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}),
     "benchmark.benchmark": Call(
         benchmark.benchmark,
         lambda: {"parts": ["a"], "output": "measured.json", "known": {"a": lambda: [{"name": "ours", "seconds": 1.0}]}},
     ),
     "benchmark.benchmark_table": Call(benchmark.benchmark_table, lambda: {"content": stored("benchmark")}),
-    "benchmark.rows_of": Call(benchmark.rows_of, lambda: {"seconds": {"ours": 1.0, "theirs": 2.0}}),
+    "benchmark.readme_speed_table": Call(benchmark.readme_speed_table, lambda: {"content": stored("benchmark")}),
+    "benchmark.limits_table": Call(benchmark.limits_table, lambda: {"content": stored("benchmark")}),
+    "benchmark.growth_table": Call(benchmark.growth_table, lambda: {"content": stored("benchmark")}),
+    "timing.rows_of": Call(timing.rows_of, lambda: {"seconds": {"ours": 1.0, "theirs": 2.0}}),
+    "jobs.run_jobs": Call(
+        lambda work, jobs_, processes, scheduler: list(jobs.run_jobs(work, jobs_, processes=processes, scheduler=scheduler)),
+        lambda: {"work": abs, "jobs_": [1, 2], "processes": 1, "scheduler": None},
+    ),
+    "jobs.check_scheduler": Call(jobs.check_scheduler, lambda: {"scheduler": None}),
     "handing_in.pack_weights": Call(handing_in.pack_weights, lambda: {"network": network(models.TinyDenoiser)}),
     "handing_in.check_size": Call(handing_in.check_size, lambda: {"weights": {"a": uniform(3)}}),
     "handing_in.unpack_weights": Call(handing_in.unpack_weights, lambda: {"text": _packed()}),
@@ -966,6 +988,7 @@ LEFT_OUT: dict[str, str] = {
             "checkpoints.History", "exercise.Mistake", "exercise.Exercise", "exercise.Exercise.observe", "exercise.Outcome",
             "exercise.Run", "experiments.Recipe", "own_photos.Denoised", "own_photos.Geometry", "pairs.PhotoPairs",
             "photo_experiments.Recipe", "saliency.Estimate", "training.Order", "training.Scores",
+            "limits.Cost", "training_speed.Setting",
         ),
         RECORD,
     ),
@@ -973,7 +996,10 @@ LEFT_OUT: dict[str, str] = {
         (
             "checkpoint_folders.CheckpointFolder", "checkpoint_folders.CheckpointFolder.file", "checkpoint_folders.code_of",
             "checkpoints.TrainingState", "checkpoints.TrainingState.load", "checkpoints.TrainingState.try_to_save",
-            "distributed", "partial_files", "training.half_precision", "validation.reading", "validation.stream_seed",
+            "distributed", "limits.Meter", "limits.product_speed", "limits.convolution_speed", "limits.copy_speed",
+            "training_speed.Setting.pairs", "training_speed.OnePairAtATime", "training_speed.OnePairAtATime.__getitem__",
+            "training_speed.papers_loop", "partial_files", "sweeps",
+            "training.half_precision", "validation.reading", "validation.stream_seed",
         ),
         INSIDE,
     ),

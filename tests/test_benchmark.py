@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import torch
 
@@ -14,93 +15,16 @@ from denoise_lib import benchmark as module
 from denoise_lib.benchmark import (
     PARTS,
     benchmark,
+    benchmark_import,
+    benchmark_notebooks,
     benchmark_saliency,
     benchmark_slider,
     benchmark_table,
-    take_turns,
+    growth_table,
+    limits_table,
+    readme_speed_table,
 )
 from denoise_lib.results import read_results, write_json
-
-
-class Clock:
-    """A clock that only work moves."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def work(self, name: str, durations: list[float], calls: list[str]) -> Callable[[], object]:
-        """Work that takes these seconds, one after the other."""
-        left = iter(durations)
-
-        def run() -> None:
-            calls.append(name)
-            self.now += next(left)
-
-        return run
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr(module.time, "perf_counter", found)
-    return found
-
-
-# --- turns ---
-
-
-def test_contestants_take_turns(clock: Clock) -> None:
-    calls: list[str] = []
-    work = {name: clock.work(name, [1.0] * 4, calls) for name in ("ours", "theirs", "others")}
-    take_turns(work, 3)
-    assert calls == ["ours", "theirs", "others"] * 4
-
-
-def test_the_median_counts_and_the_first_round_does_not(clock: Clock) -> None:
-    work = {"ours": clock.work("ours", [1000.0, 9.0, 1.0, 2.0], []), "theirs": clock.work("theirs", [0.0, 5.0, 3.0, 4.0], [])}
-    assert take_turns(work, 3) == pytest.approx({"ours": 2.0, "theirs": 4.0})
-    assert take_turns({"even": clock.work("even", [7.0, 1.0, 2.0], [])}, 2) == pytest.approx({"even": 1.5})
-    assert take_turns({"once": clock.work("once", [7.0, 3.0], [])}, 1) == pytest.approx({"once": 3.0})
-
-
-def test_nine_rounds_are_counted(clock: Clock) -> None:
-    calls: list[str] = []
-    assert take_turns({"ours": clock.work("ours", [float(n) for n in range(10)], calls)}) == pytest.approx({"ours": 5.0})
-    assert len(calls) == 10
-
-
-def test_the_work_of_a_gpu_is_waited_for(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    def synchronize() -> None:
-        clock.now += 2.0
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
-    assert take_turns({"ours": clock.work("ours", [1.0] * 4, [])}, 3) == pytest.approx({"ours": 3.0})
-
-
-@pytest.mark.parametrize(
-    ("contestants", "repeats", "error", "words"),
-    [
-        ({}, 3, ValueError, ("contestant",)),
-        ({"ours": list}, 0, ValueError, ("repeats", "0")),
-        ({"ours": list}, -1, ValueError, ("repeats",)),
-        ({"ours": list}, 2.5, TypeError, ("repeats",)),
-        ({"ours": list}, True, TypeError, ("repeats",)),
-        ({"ours": list}, None, TypeError, ("repeats",)),
-    ],
-)
-def test_bad_turns(contestants: Any, repeats: Any, error: type[Exception], words: tuple[str, ...], refused: Any) -> None:
-    with refused(error, *words):
-        take_turns(contestants, repeats)
-
-
-def test_a_contestant_that_fails_is_heard() -> None:
-    with pytest.raises(ZeroDivisionError):
-        take_turns({"ours": lambda: 1 // 0}, 1)
-
 
 # --- what is measured ---
 
@@ -157,7 +81,42 @@ def test_the_slider_is_measured_in_all_and_by_stage() -> None:
     assert [row["name"] for row in rows] == ["all: from mu to PNG", "noise", "network", "tiling", "encoding"]
 
 
-@pytest.mark.parametrize("measure", [benchmark_saliency, benchmark_slider])
+def test_an_import_is_measured_in_new_processes() -> None:
+    rows = benchmark_import(repeats=1)
+    check_rows(rows)
+    assert [row["name"] for row in rows] == ["torch", "torch and denoise_lib", "Python alone"]
+    assert rows[2]["seconds"] < rows[0]["seconds"]
+
+
+def notebook(path: Path, *sources: str) -> None:
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources]), path)
+
+
+def test_notebooks_are_run_and_left_as_they_are(tmp_path: Path) -> None:
+    notebook(tmp_path / "01_large.ipynb", "held = bytearray(300_000_000)", "held[::4096] = bytes(len(held[::4096]))")
+    notebook(tmp_path / "02_small.ipynb", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], 'DENOISE_FULL' in os.environ)")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    large, small = benchmark_notebooks(tmp_path)
+    assert (large["name"], small["name"]) == ("01_large", "02_small") and large["seconds"] > 0 < small["seconds"]
+    if sys.platform != "win32":
+        assert large["peak_megabytes"] > 300 > small["peak_megabytes"] > 10
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_notebook_that_fails_is_told(tmp_path: Path, refused: Any) -> None:
+    notebook(tmp_path / "bad.ipynb", "1 / 0")
+    with refused(RuntimeError, "bad.ipynb did not run through", "ZeroDivisionError"):
+        benchmark_notebooks(tmp_path)
+
+
+def test_a_folder_without_notebooks_is_told(tmp_path: Path, refused: Any) -> None:
+    with refused(ValueError, "no notebooks", "clone"):
+        benchmark_notebooks(tmp_path)
+    with refused(TypeError, "folder"):
+        benchmark_notebooks(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("measure", [benchmark_saliency, benchmark_slider, benchmark_import])
 @pytest.mark.usefixtures("little_work")
 def test_a_measurement_needs_a_repeat(measure: Any, refused: Any) -> None:
     with refused(ValueError, "repeats"):
@@ -181,10 +140,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_the_parts_are_the_papers_method_and_the_slider() -> None:
+def test_each_part_has_its_function() -> None:
     assert {name: function.__name__ for name, function in PARTS.items()} == {
-        "saliency": "benchmark_saliency", "slider": "benchmark_slider",
-    }  # fmt: skip
+        name: f"benchmark_{name}" for name in ("training", "limits", "growth", "saliency", "slider", "import", "notebooks")
+    }
 
 
 def test_a_benchmark_is_written_with_its_machine(measured: list[str], tmp_path: Path) -> None:
@@ -270,11 +229,72 @@ def test_a_damaged_file_is_not_written_over(measured: list[str], tmp_path: Path,
 def test_the_table_of_a_benchmark() -> None:
     content = {"parts": {"saliency": {"rows": ROWS}, "slider": {"rows": ROWS[:1]}}}
     assert benchmark_table(content).splitlines() == [
-        "| part | what | median, ms | times the first |",
+        "| part | what | median, ms | times the first | besides |",
+        "|---|---:|---:|---:|---:|",
+        "| saliency | ours | 12.3 | 1.00 |  |",
+        "| saliency | theirs | 2000.0 | 162.60 |  |",
+        "| slider | ours | 12.3 | 1.00 |  |",
+    ]
+
+
+def test_the_table_tells_what_else_was_measured() -> None:
+    rows = [
+        {"name": "a copy", "bytes_per_second": 4.2e10},
+        {"name": "unet", "seconds": 0.5, "images_per_second": 1234.5, "loss": 0.01, "peak_megabytes": None},
+    ]
+    assert benchmark_table({"parts": {"training": {"rows": rows}}}).splitlines()[2:] == [
+        "| training | a copy |  |  | 4.2e+10 bytes/s |",
+        "| training | unet | 500.0 |  | 1,234 images/s; loss 0.01000 |",
+    ]
+
+
+MACHINE = {"device": "CPU X, 2 cores", "threads": 2, "torch": "2.9"}
+CAPTION = ["", "Measured on CPU X, 2 cores, 2 threads, torch 2.9."]
+
+
+def test_the_readmes_table_of_speed() -> None:
+    rows = [
+        {"name": f"{network}: {loop}", "images_per_second": rate}
+        for network, rates in {"unet": (1500, 1000, 3000), "tnet": (90, 100, 80)}.items()
+        for loop, rate in zip(("fit", "the papers' loop", "fit, mixed precision"), rates, strict=True)
+    ]
+    content = {"parts": {"training": {"rows": rows, "machine": MACHINE}}}
+    assert readme_speed_table(content).splitlines() == [
+        "| images a second (times the papers' loop) | the papers' loop | fit | fit, mixed precision |",
         "|---|---:|---:|---:|",
-        "| saliency | ours | 12.3 | 1.00 |",
-        "| saliency | theirs | 2000.0 | 162.60 |",
-        "| slider | ours | 12.3 | 1.00 |",
+        "| unet | 1,000 (1.00) | 1,500 (1.50) | 3,000 (3.00) |",
+        "| tnet | 100 (1.00) | 90 (0.90) | 80 (0.80) |",
+        *CAPTION,
+    ]
+
+
+def test_the_table_of_limits() -> None:
+    rows = [
+        {"name": "large matrix product", "flops_per_second": 2e11},
+        {"name": "large copy", "bytes_per_second": 4e10},
+        {"name": "unet: step", "seconds": 0.05, "flops": 1e10, "bytes": 1e9, "times_the_limit": 2.04},
+    ]
+    assert limits_table({"parts": {"limits": {"rows": rows, "machine": MACHINE}}}).splitlines() == [
+        "large matrix product: 200 GFLOP/s; large copy: 40 GB/s.",
+        "",
+        "| step, and its operations | ms | GFLOP/s | GB/s | times its limit |",
+        "|---|---:|---:|---:|---:|",
+        "| unet: step | 50.00 | 200 | 20.0 | 2.0 |",
+        *CAPTION,
+    ]
+
+
+def test_the_table_of_growth() -> None:
+    rows = [
+        {"name": "images x 1", "seconds": 1, "times_the_first": 1, "work": 1, "peak_megabytes": 12.4},
+        {"name": "images x 8", "seconds": 7, "times_the_first": 7, "work": 8, "peak_megabytes": None},
+    ]
+    assert growth_table({"parts": {"growth": {"rows": rows, "machine": MACHINE}}}).splitlines() == [
+        "| what grows | times the work | times the time | peak memory, MB |",
+        "|---|---:|---:|---:|",
+        "| images x 1 | 1 | 1.00 | 12 |",
+        "| images x 8 | 8 | 7.00 | - |",
+        *CAPTION,
     ]
 
 

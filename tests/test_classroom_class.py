@@ -34,9 +34,13 @@ SOURCES = ROOT / "notebooks" / "assignments" / "src"
 PS1 = "ps1_noise"
 LIMITS = Limits(cell_seconds=40, function_seconds=12, total_seconds=400)
 
-pytestmark = pytest.mark.skipif(
-    not strong_fence_works() and not os.environ.get("DENOISE_NEED_FENCE"), reason="bubblewrap is missing or not allowed here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not strong_fence_works() and not os.environ.get("DENOISE_NEED_FENCE"),
+        reason="bubblewrap is missing or not allowed here",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from denoise_lib.classroom.process import CRASHED, TIMED_OUT, Limits, WorkerErro
 from denoise_lib.classroom.worker import NUMBERS_LIMIT, TEXT_LIMIT, CappedText, definitions, short_error, shortened
 from denoise_lib.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Run, attempt
 
+pytestmark = pytest.mark.slow
 needs_fence = pytest.mark.skipif(
     shutil.which("bwrap") is None and not os.environ.get("DENOISE_NEED_FENCE"), reason="there is no bubblewrap"
 )

@@ -14,6 +14,7 @@ from denoise_lib.classroom.questions import class_numbers
 from denoise_lib.classroom.release import leaked_lines, release, render, sources
 from tools import assignments
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks" / "assignments"
 HEAD = '"grade_id": "half%s", "locked": %s, "schema_version": 3, "solution": %s, "task": false'

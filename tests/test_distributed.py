@@ -18,6 +18,7 @@ from torch import nn
 from denoise_lib import UNet
 from denoise_lib.distributed import World, join, world
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 CURVES = ("fixed", "fresh", "colour", "function", "loader", "uninterrupted", "checkpoint")

@@ -18,16 +18,16 @@ PACKAGE = Path(denoise_lib.__file__).parent
 # A module imports only from floors below its own. A new module needs a floor here, and in the design.
 FLOORS = {
     "validation": 0, "connections": 0, "partial_files": 0,
-    "noise": 1, "models": 1, "metrics": 1, "losses": 1, "downloads": 1,
+    "noise": 1, "models": 1, "metrics": 1, "losses": 1, "downloads": 1, "distributed": 1, "timing": 1, "jobs": 1,
     "digits": 2, "photographs": 2, "targets": 2, "saliency": 2, "weights": 2, "baselines": 2, "checkpoints": 2, "results": 2,
     "photo_results": 2, "checkpoint_folders": 2,
-    "data": 3, "pairs": 3, "training": 3, "figures": 3, "kernels": 3, "claims": 3,
+    "data": 3, "pairs": 3, "training": 3, "figures": 3, "kernels": 3, "claims": 3, "sweeps": 3,
     "exercise": 1,
     "noise_exercises": 2, "network_exercises": 2, "noise2noise_exercises": 2, "saliency_exercises": 2,
     "noise_assignment": 2, "network_assignment": 2, "noise2noise_assignment": 2, "saliency_assignment": 2,
     "renders": 4, "experiments": 4, "photo_experiments": 4, "saliency_experiments": 4,
-    "own_photos": 4, "photo_training": 5,
-    "explorers": 5, "checks": 5, "benchmark": 5, "handing_in": 5,
+    "own_photos": 4, "training_speed": 4, "photo_training": 5, "limits": 5,
+    "explorers": 5, "checks": 5, "benchmark": 6, "handing_in": 5,
     "classroom": 6,
     "__main__": 7,
 }  # fmt: skip

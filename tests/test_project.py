@@ -149,6 +149,26 @@ def test_readme_claims_are_rendered_from_the_results(readme):
     assert f"{content['settings']['pairs']} pairs, crops of photos" in readme
 
 
+@pytest.mark.parametrize(
+    ("file", "name"), [("README.md", "speed"), ("CONTRIBUTING.md", "limits"), ("CONTRIBUTING.md", "growth")]
+)
+def test_tables_of_speed_are_rendered_from_the_results(file, name):
+    from denoise_lib import benchmark
+
+    render = {"speed": benchmark.readme_speed_table, "limits": benchmark.limits_table, "growth": benchmark.growth_table}[name]
+    content = json.loads((ROOT / "results" / "benchmark.json").read_text(encoding="utf-8"))
+    text = (ROOT / file).read_text(encoding="utf-8")
+    (stands,) = re.findall(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", text, re.DOTALL)
+    assert stands.strip() == render(content).strip()
+
+
+def test_both_loops_of_the_benchmark_ended_with_one_loss():
+    content = json.loads((ROOT / "results" / "benchmark.json").read_text(encoding="utf-8"))
+    losses = {row["name"]: row["loss"] for row in content["parts"]["training"]["rows"]}
+    for network in ("unet", "autoencoder", "tnet"):
+        assert losses[f"{network}: fit"] == pytest.approx(losses[f"{network}: the papers' loop"], rel=1e-5)
+
+
 def test_the_guide_lists_every_mistake_that_the_checks_know():
     from denoise_lib.checks import NOTEBOOKS, PROBLEM_SETS
     from denoise_lib.classroom.question_bank import QUESTIONS

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from denoise_lib.benchmark import growth_table, limits_table, readme_speed_table
 from denoise_lib.checks import NOTEBOOKS, PROBLEM_SETS
 from denoise_lib.classroom.question_bank import QUESTIONS
 from denoise_lib.classroom.questions import Question
@@ -21,6 +22,7 @@ from denoise_lib.training import predict
 
 # Marker in the README: (results file, what renders it).
 TABLES = {
+    "speed": ("benchmark", readme_speed_table),
     "results": ("unet_vs_autoencoder", readme_table),
     "tnet": ("tnet", readme_photo_table),
     "smoothgrad": ("smoothgrad", readme_claims_table),
@@ -82,13 +84,15 @@ def animation(path: Path, count: int = 8, steps: int = 13) -> None:
 
 
 def main() -> int:
-    """Write the pictures into results/, and the tables between the markers of README and guide; returns the exit status."""
+    """Write the pictures into results/, and the tables between the markers of README and guides; returns the exit status."""
     tables = {marker: render(read_results(Path(f"results/{name}.json"))) for marker, (name, render) in TABLES.items()}
     guide = {
         "mistakes": mistakes_table(NOTEBOOKS),
         "mistakes of problem sets": mistakes_table(PROBLEM_SETS, QUESTIONS.values()),
     }
-    for name, contents in {"README.md": tables, "INSTRUCTORS.md": guide}.items():
+    speed = read_results(Path("results/benchmark.json"))
+    maintainers = {"limits": limits_table(speed), "growth": growth_table(speed)}
+    for name, contents in {"README.md": tables, "INSTRUCTORS.md": guide, "CONTRIBUTING.md": maintainers}.items():
         path = Path(name)
         text = path.read_text(encoding="utf-8")
         try:

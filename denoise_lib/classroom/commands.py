@@ -49,6 +49,10 @@ def add_parser(commands: Any) -> None:
     one = _step(steps, "grade", "grade what was collected; what has not changed is not run again", _grade)
     one.add_argument("name", metavar="NAME")
     one.add_argument("--jobs", type=int, default=2, help="students at a time (default %(default)s)")
+    one.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of Dask, such as tcp://192.168.0.10:8786: students' code runs on its workers, "
+        "behind their bubblewrap; the course's folder stays here"
+    )  # fmt: skip
     one.add_argument("--fence", choices=["bubblewrap", "weak"], help="how students' code is kept in (default: bubblewrap)")
     one.add_argument(
         "--seconds", type=float, default=10.0, help="for each function; a cell has twice as long (default %(default)g)"
@@ -115,13 +119,15 @@ def _grade(options: argparse.Namespace) -> int:
     from .process import Limits
 
     check_count(options.jobs, "--jobs", example=2)
-    fence = choose_fence(options.fence)
+    fence = options.fence if options.scheduler else choose_fence(options.fence)  # the workers have fences of their own
     if fence == WEAK:
         print("the fence is weak: it stops accidents, and nobody who means harm.")
     seconds = check_number(options.seconds, "--seconds", 0, 3600, open_low=True, example=10)
     memory = check_number(options.memory, "--memory", 1, 1000, example=3)
     limits = Limits(seconds * 2, seconds, total_seconds=max(240.0, 24 * seconds), memory_gb=memory)
-    rows = grade(Course(options.course), options.name, jobs=options.jobs, fence=fence, limits=limits)
+    rows = grade(
+        Course(options.course), options.name, jobs=options.jobs, scheduler=options.scheduler, fence=fence, limits=limits
+    )
     print(", ".join(f"{count} {status}" for status, count in Counter(row.status for row in rows).most_common()))
     return _tell(options, rows)
 

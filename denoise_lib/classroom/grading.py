@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +12,23 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..jobs import check_scheduler, run_jobs
 from .collect import read_collected
 from .course import Course, CourseError
 from .fence import choose_fence
 from .process import Limits
-from .verdicts import NOTHING, UNREADABLE, WRITTEN, fingerprint_of, overall, verdict
+from .verdicts import (
+    NOTHING,
+    UNREADABLE,
+    WRITTEN,
+    fingerprint_of,
+    judge,
+    keep_verdict,
+    kept_verdict,
+    overall,
+    submission,
+    verdict,
+)
 
 
 @dataclass
@@ -63,6 +75,7 @@ def grade(
     assignment: str,
     *,
     jobs: int = 2,
+    scheduler: str | None = None,
     fence: str | None = None,
     limits: Limits | None = None,
     progress: bool = True,
@@ -73,6 +86,8 @@ def grade(
         course: the class.
         assignment: such as ps1_noise.
         jobs: students at a time, each in a process of its own.
+        scheduler: a Dask scheduler's address, such as 'tcp://192.168.0.10:8786': its workers run the students' code, behind
+            the fence that they have; all files stay here.
         fence: "weak" where there is no bubblewrap.
         limits: of time and memory, for each student.
         progress: a bar in a terminal.
@@ -81,22 +96,47 @@ def grade(
         One row a student. What has not changed since the last time is not run again.
     """
     course.released(assignment)
-    fence = choose_fence(fence)
+    check_scheduler(scheduler)
     people = collected(course, assignment)
     hidden = not (progress and sys.stderr.isatty())
-    with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(verdict, course, assignment, student, fence=fence, limits=limits) for student in people]
-        try:
-            for done in tqdm(as_completed(running), "grading", len(people), unit="student", disable=hidden):
-                done.result()
-        except BaseException:  # Ctrl-C, too: those who have begun come to their end, and nobody else begins
-            pool.shutdown(cancel_futures=True)
-            raise
+    if scheduler is None:
+        done = _judged_here(course, assignment, [*people], jobs, choose_fence(fence), limits)
+    else:
+        done = _judged_there(course, assignment, [*people], scheduler, fence, limits)
+    for _ in tqdm(done, "grading", len(people), unit="student", disable=hidden):
+        pass  # each verdict is in the cache as soon as it is there
     problems = _into_gradebook(course, assignment, people, hidden)
     rows = read_rows(course, assignment)
     for row in rows:
         row.notes += problems.get(row.student, [])
     return rows
+
+
+def _judged_here(
+    course: Course, assignment: str, students: list[str], jobs: int, fence: str, limits: Limits | None
+) -> Iterator[str]:
+    """Whose verdict is there, one after the other. Threads are enough: students' code runs in processes of its own."""
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(verdict, course, assignment, one, fence=fence, limits=limits): one for one in students}
+        try:
+            for done in as_completed(running):
+                done.result()
+                yield running[done]
+        except BaseException:  # Ctrl-C, too: those who have begun come to their end, and nobody else begins
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _judged_there(
+    course: Course, assignment: str, students: list[str], scheduler: str, fence: str | None, limits: Limits | None
+) -> Iterator[str]:
+    """The same on a cluster: the workers get what was handed in, and what they say is kept here."""
+    todo = [student for student in students if kept_verdict(course, assignment, student, limits) is None]
+    yield from (student for student in students if student not in todo)
+    submissions = [submission(course, assignment, student, fence=fence, limits=limits) for student in todo]
+    for one, found in run_jobs(judge, submissions, scheduler=scheduler):
+        keep_verdict(course, assignment, one.name, found)
+        yield one.name
 
 
 def _into_gradebook(course: Course, assignment: str, people: dict[str, Any], hidden: bool) -> dict[str, list[str]]:

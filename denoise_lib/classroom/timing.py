@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..benchmark import Row, rows_of, take_turns
+from ..timing import Row, rows_of, take_turns
 from .course import SOURCES, Course
 from .release import release
 from .verdicts import verdict

@@ -72,6 +72,22 @@ def items(released: NotebookNode) -> list[Item]:
     return found
 
 
+@dataclass(frozen=True)
+class Submission:
+    """One student's work and all that its verdict depends on: it can be judged on another machine."""
+
+    name: str
+    """The student's id."""
+    content: bytes | None
+    """The file, as it came; None for nothing."""
+    released: bytes
+    """The notebook that students got."""
+    seed: int
+    fence: str | None
+    limits: Limits
+    fingerprint: str
+
+
 def verdict(
     course: Course, assignment: str, student: str, *, fence: str | None = None, limits: Limits | None = None
 ) -> dict[str, Any]:
@@ -81,24 +97,47 @@ def verdict(
         {"status", "notes", "items": {name: {"status", "mistake", "sentence", "points", "max", "kind", "cell"}}, "cells":
         {place: {"text", "error", "pictures"}}, "psnr", "fingerprint"}; points are None for what a person reads.
     """
-    fingerprint, cache = fingerprint_of(course, assignment, student), course.verdict(assignment, student)
-    kept = _read(cache)
+    kept = kept_verdict(course, assignment, student, limits)
+    if kept is not None:
+        return kept
+    found = judge(submission(course, assignment, student, fence=fence, limits=limits))
+    keep_verdict(course, assignment, student, found)
+    return found
+
+
+def kept_verdict(course: Course, assignment: str, student: str, limits: Limits | None = None) -> dict[str, Any] | None:
+    """The verdict in the cache; None where there is none, or something has changed since."""
+    kept = _read(course.verdict(assignment, student))
     # What stopped for want of time or memory is tried again when it is given other limits.
     same = kept is not None and (limits is None or not kept.get("stopped") or kept["limits"] == asdict(limits))
-    if kept is not None and same and kept.get("fingerprint") == fingerprint:
-        return kept
-    limits = limits or Limits()
-    released = nbformat.read(course.released(assignment), as_version=4)
+    return kept if kept and same and kept.get("fingerprint") == fingerprint_of(course, assignment, student) else None
+
+
+def submission(
+    course: Course, assignment: str, student: str, *, fence: str | None = None, limits: Limits | None = None
+) -> Submission:
+    """What a student handed in, to be judged."""
+    fingerprint, content = fingerprint_of(course, assignment, student), _content(course, assignment, student)
+    released = course.released(assignment).read_bytes()
+    return Submission(student, content, released, course.seed, fence, limits or Limits(), fingerprint)
+
+
+def judge(submission: Submission) -> dict[str, Any]:
+    """The verdict, made anew; it is written nowhere."""
+    released = nbformat.reads(submission.released.decode(), as_version=4)
+    fingerprint = submission.fingerprint
     try:
-        found = _make(_content(course, assignment, student), released, course.seed, fence, limits)
+        found = _make(submission.content, released, submission.seed, submission.fence, submission.limits)
     except (WorkerError, FenceMissingError, CourseError):
         raise
     except Exception as error:  # a way to break that nobody has thought of costs nobody else a thing, and is tried again
         found, fingerprint = _nothing(items(released), HANDED_IN, f"could not be graded: {short_error(error)}", CRASHED), ""
-    found |= {"fingerprint": fingerprint, "limits": asdict(limits)}
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    write_json(cache, found)
-    return found
+    return found | {"fingerprint": fingerprint, "limits": asdict(submission.limits)}
+
+
+def keep_verdict(course: Course, assignment: str, student: str, found: dict[str, Any]) -> None:
+    """Put a verdict into the cache."""
+    write_json(course.verdict(assignment, student), found)
 
 
 def _content(course: Course, assignment: str, student: str) -> bytes | None:
