@@ -27,6 +27,8 @@ TABLES = {
     "tnet": ("tnet", readme_photo_table),
     "smoothgrad": ("smoothgrad", readme_claims_table),
 }
+# The same for CONTRIBUTING.md.
+MAINTAINERS = {"limits": ("benchmark", limits_table), "growth": ("benchmark", growth_table)}
 
 
 def mistakes_table(exercises: Iterable[Exercise], questions: Iterable[Question] = ()) -> str:
@@ -85,13 +87,14 @@ def animation(path: Path, count: int = 8, steps: int = 13) -> None:
 
 def main() -> int:
     """Write the pictures into results/, and the tables between the markers of README and guides; returns the exit status."""
-    tables = {marker: render(read_results(Path(f"results/{name}.json"))) for marker, (name, render) in TABLES.items()}
+    tables, maintainers = (
+        {marker: render(read_results(Path(f"results/{name}.json"))) for marker, (name, render) in known.items()}
+        for known in (TABLES, MAINTAINERS)
+    )
     guide = {
         "mistakes": mistakes_table(NOTEBOOKS),
         "mistakes of problem sets": mistakes_table(PROBLEM_SETS, QUESTIONS.values()),
     }
-    speed = read_results(Path("results/benchmark.json"))
-    maintainers = {"limits": limits_table(speed), "growth": growth_table(speed)}
     for name, contents in {"README.md": tables, "INSTRUCTORS.md": guide, "CONTRIBUTING.md": maintainers}.items():
         path = Path(name)
         text = path.read_text(encoding="utf-8")
