@@ -115,7 +115,7 @@ hardships: $(STAMP)  ## notebooks without network, read-only, on a full disk, in
 	@$(SAME) $(RUN) -m pytest tests/hardships
 
 browser: $(STAMP)  ## notebooks, app and pages in a real browser (needs Chromium; leaves build/screenshots/)
-	@$(SAME) $(RUN) -m pytest tests/browser
+	@$(SAME) $(RUN) -m pytest -n $(AT_ONCE) --dist loadgroup tests/browser
 
 notebooks: $(STAMP)  ## bring notebooks/*.ipynb up to date with their sources (FORCE=1: execute all; ONLY=01_x: one)
 	@$(SAME) $(RUN) -m tools.notebooks execute $(if $(FORCE),--force) $(ONLY)

@@ -11,6 +11,8 @@ from tools import pages
 
 from .helpers import ROOT, SCREENSHOTS
 
+# The pages are built once, so one process tests them all.
+pytestmark = pytest.mark.xdist_group("pages")
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
