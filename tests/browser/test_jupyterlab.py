@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from .helpers import ERRORS, ROOT, SCREENSHOTS, shown, try_slider
 
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 # An explorer is a box that holds a picture and at least one slider; the game's slider is a guess and draws nothing.
 EXPLORERS = ".widget-vbox:has(> .widget-image):has(pre):has(.widget-slider)"
+SLOW_PICTURE = "04_smoothgrad"
 Run = Callable[[str], tuple[Page, list[str]]]
 
 
@@ -24,15 +25,15 @@ def test_a_notebook_runs_and_its_sliders_slide(name: str, run_notebook: Run) -> 
     for index in range(boxes.count()):
         try_slider(boxes.nth(index))
         boxes.nth(index).screenshot(path=SCREENSHOTS / f"{name}-{index + 1}.png")
+    if name == SLOW_PICTURE:
+        drop_stale_values(boxes.first)
     assert page.evaluate(ERRORS) == []
     assert console == []
 
 
-def test_stale_values_are_dropped(run_notebook: Run) -> None:
-    """Twenty quick steps of a slow picture draw fewer than twenty pictures, and end at the right one."""
-    page, _ = run_notebook("04_smoothgrad")
-    box = page.locator(EXPLORERS).first
-    handle, readout = box.locator(".noUi-handle").first, box.locator(".widget-readout").first
+def drop_stale_values(box: Locator) -> None:
+    """Fourteen quick steps of a slow picture must draw fewer than fourteen pictures, and end at the right one."""
+    page, handle, readout = box.page, box.locator(".noUi-handle").first, box.locator(".widget-readout").first
     handle.scroll_into_view_if_needed()
     shown(box)
     box.locator("pre").first.evaluate(
