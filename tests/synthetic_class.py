@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import nbformat
+import pytest
 from nbformat import NotebookNode
 
+from denoise_lib.classroom.fence import strong_fence_works
 from denoise_lib.noise_assignment import NOISE_ASSIGNMENT
 
 FIRST, SECOND = (exercise.name for exercise in NOISE_ASSIGNMENT[:2])
 NAMES = [exercise.name for exercise in NOISE_ASSIGNMENT]
 RIGHT = ("right", None)
+BEHIND_THE_FENCE = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not strong_fence_works() and not os.environ.get("DENOISE_NEED_FENCE"),
+        reason="bubblewrap is missing or not allowed here",
+    ),
+]
+"""Marks of a file of tests that run students' code."""
 
 
 @dataclass

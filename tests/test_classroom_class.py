@@ -16,12 +16,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from synthetic_class import RIGHT, Student, synthetic_class
+from synthetic_class import BEHIND_THE_FENCE, RIGHT, Student, synthetic_class
 
 from denoise_lib.__main__ import main
 from denoise_lib.classroom.collect import Roster, collect
 from denoise_lib.classroom.course import Course
-from denoise_lib.classroom.fence import strong_fence_works
 from denoise_lib.classroom.grading import Row, feedback, grade, read_rows
 from denoise_lib.classroom.pages import misconceptions
 from denoise_lib.classroom.process import Limits
@@ -33,13 +32,7 @@ SOURCES = ROOT / "notebooks" / "assignments" / "src"
 PS1 = "ps1_noise"
 LIMITS = Limits(cell_seconds=40, function_seconds=12, total_seconds=400)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not strong_fence_works() and not os.environ.get("DENOISE_NEED_FENCE"),
-        reason="bubblewrap is missing or not allowed here",
-    ),
-]
+pytestmark = BEHIND_THE_FENCE
 
 
 @pytest.fixture(scope="module")

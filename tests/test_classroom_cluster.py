@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Any
 
 import jobs_at_work as work
 import pytest
+from synthetic_class import BEHIND_THE_FENCE
 
 from denoise_lib.__main__ import main
 from denoise_lib.classroom import grading
 from denoise_lib.classroom.collect import Roster, collect
 from denoise_lib.classroom.course import SOURCES, Course
-from denoise_lib.classroom.fence import FenceMissingError, strong_fence_works
+from denoise_lib.classroom.fence import FenceMissingError
 from denoise_lib.classroom.grading import grade
 from denoise_lib.classroom.process import Limits
 from denoise_lib.classroom.release import release
@@ -25,13 +25,7 @@ PS1, ROOT = "ps1_noise", Path(__file__).resolve().parents[1]
 ROSTER = Roster(["id"], [{"id": "ada"}, {"id": "bo"}, {"id": "cy"}, {"id": "di"}], "id")
 LIMITS = Limits(cell_seconds=40, function_seconds=12, total_seconds=400)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not strong_fence_works() and not os.environ.get("DENOISE_NEED_FENCE"),
-        reason="bubblewrap is missing or not allowed here",
-    ),
-]
+pytestmark = BEHIND_THE_FENCE
 
 
 @pytest.fixture

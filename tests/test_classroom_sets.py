@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
-from synthetic_class import index_of
+from synthetic_class import BEHIND_THE_FENCE, index_of
 
 from denoise_lib.classroom.collect import read_roster
 from denoise_lib.classroom.course import Course, CourseError
-from denoise_lib.classroom.fence import strong_fence_works
 from denoise_lib.classroom.grading import grade
 from denoise_lib.classroom.pages import class_page, students_page
 from denoise_lib.classroom.process import Limits
@@ -25,13 +23,7 @@ SOURCES = ROOT / "notebooks" / "assignments" / "src"
 PS1 = "ps1_noise"
 LIMITS = Limits(cell_seconds=40, function_seconds=12, total_seconds=400)
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not strong_fence_works() and not os.environ.get("DENOISE_NEED_FENCE"),
-        reason="bubblewrap is missing or not allowed here",
-    ),
-]
+pytestmark = BEHIND_THE_FENCE
 
 
 @pytest.fixture(scope="module")
