@@ -178,7 +178,7 @@ def compare(exercise: Exercise, mine: list[Run], seed: int) -> Outcome:
 def _torch_as_usual() -> Iterator[None]:
     """Torch's global settings as they are by default; afterwards, and whatever a student's function sets, as they were."""
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = torch.get_deterministic_debug_mode()
     state = torch.random.get_rng_state()
     torch.set_default_dtype(torch.float32)
     if device.type != "cpu":
@@ -190,7 +190,8 @@ def _torch_as_usual() -> Iterator[None]:
         torch.set_default_dtype(dtype)
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
-        torch.use_deterministic_algorithms(deterministic)
+        if torch.get_deterministic_debug_mode() != deterministic:  # setting it loads torch's compiler, which takes two seconds
+            torch.use_deterministic_algorithms(deterministic > 0, warn_only=deterministic == 1)
         torch.random.set_rng_state(state)
 
 

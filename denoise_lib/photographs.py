@@ -10,8 +10,8 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
-from importlib import resources
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import IO
@@ -96,7 +96,7 @@ def photo_files(
     files: list[Traversable] = []
     for part in ("train", "test") if split == "all" else (split,):
         if source == "builtin":
-            chosen = [resources.files(package) / path for package, path in BUILTIN[part]]
+            chosen = [_folder_of(package) / path for package, path in BUILTIN[part]]
             files += [file for file in chosen if file.is_file()]
         elif source == "imagenette":
             files += _imagenette_files(part, Path(root) if root is not None else data_folder())
@@ -105,6 +105,14 @@ def photo_files(
     if not files:
         raise DataError(f"no photos ({', '.join(SUFFIXES)}) were found for {split!r} in {str(source)!r}.")
     return files
+
+
+def _folder_of(package: str) -> Path:
+    """Where a package lies; it is not imported, which for scikit-learn takes two seconds."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise DataError(f"the built-in photos come with {package}, which is not installed; install it, or name another source.")
+    return Path(spec.origin).parent
 
 
 def square_crops(files: list[Traversable], *, size: int = 256, crops: int = 1, seed: int = 0) -> Iterator[Tensor]:

