@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     speed.add_argument(
         "parts",
         nargs="*",
-        help="of training, limits, growth, saliency, slider, import, notebooks, grading (default: all but grading)",
+        help="of training, limits, alternatives, growth, saliency, slider, import, notebooks (the default: all these), grading",
     )
     speed.add_argument("--output", default="results/benchmark.json", help="results file (default %(default)s)")
     speed.set_defaults(run=_benchmark)

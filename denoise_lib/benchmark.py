@@ -15,6 +15,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from .alternatives import benchmark_alternatives
 from .figures import panel, png, residual, tile
 from .limits import benchmark_limits
 from .noise import MODERATE
@@ -31,7 +32,8 @@ IMAGES, SAMPLES, NOISE_LEVEL = 16, 50, 0.15
 BESIDES = {
     "images_per_second": "{:,.0f} images/s", "loss": "loss {:.5f}", "table_1_minutes": "Table 1 in {:.1f} min",
     "work": "{} times the work", "peak_megabytes": "{:,.0f} MB", "flops_per_second": "{:.3g} FLOP/s",
-    "bytes_per_second": "{:.3g} bytes/s", "times_the_limit": "{:.1f} times its limit",
+    "bytes_per_second": "{:.3g} bytes/s", "times_the_limit": "{:.1f} times its limit", "start_seconds": "start {:.1f} s",
+    "steps_to_pay_back": "paid back after {:,} steps", "not_measured": "not measured: {}",
 }  # fmt: skip
 """What else a row may tell, and how."""
 
@@ -160,8 +162,9 @@ def _run_all(notebook: Path) -> tuple[float, float | None]:
 
 
 PARTS: dict[str, Callable[[], list[Row]]] = {
-    "training": benchmark_training, "limits": benchmark_limits, "growth": benchmark_growth, "saliency": benchmark_saliency,
-    "slider": benchmark_slider, "import": benchmark_import, "notebooks": benchmark_notebooks,
+    "training": benchmark_training, "limits": benchmark_limits, "alternatives": benchmark_alternatives,
+    "growth": benchmark_growth, "saliency": benchmark_saliency, "slider": benchmark_slider, "import": benchmark_import,
+    "notebooks": benchmark_notebooks,
 }  # fmt: skip
 
 
@@ -212,7 +215,6 @@ def _told(row: Row, key: str, form: str, unit: float = 1) -> str:
     return form.format(unit * row[key]) if row.get(key) is not None else ""
 
 
-
 @reading("content", "read_results('benchmark')")
 def readme_speed_table(content: dict[str, Any]) -> str:
     """The README's table: images a second in training, and how many times those of the papers' loop these are."""
@@ -260,6 +262,26 @@ def growth_table(content: dict[str, Any]) -> str:
         for row in part["rows"]
     ]
     return table(["what grows", "times the work", "times the time", "peak memory, MB"], rows) + _where(part)
+
+
+@reading("content", "read_results('benchmark')")
+def alternatives_table(content: dict[str, Any]) -> str:
+    """For maintainers: a training step as it is, compiled, and of three networks at once."""
+    part = content["parts"]["alternatives"]
+    rows = [
+        [
+            row["name"], _told(row, "seconds", "{:.1f}", 1000), _told(row, "times_the_first", "{:.2f}"),
+            _told(row, "start_seconds", "{:.1f}"), row.get("not_measured", "") or _paid_back(row),
+        ]
+        for row in part["rows"]
+    ]  # fmt: skip
+    return table(["way", "ms", "times the first way", "start, s", "paid back after"], rows) + _where(part)
+
+
+def _paid_back(row: Row) -> str:
+    if "start_seconds" not in row:
+        return ""
+    return "never" if row["steps_to_pay_back"] is None else f"{row['steps_to_pay_back']:,} steps"
 
 
 def _where(part: dict[str, Any]) -> str:

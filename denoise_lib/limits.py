@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import conv2d
-from torch.optim import Adam
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from .timing import MOST_REPEATS, Row, take_turns
-from .training import default_device, synchronize
-from .training_speed import SETTINGS
+from .training import Precision, default_device, synchronize
+from .training_speed import SETTINGS, training_step
 from .validation import check_count
 
 MATRIX = {"cpu": 1536, "cuda": 8192}
@@ -114,7 +112,7 @@ def benchmark_limits(repeats: int = 9, device: torch.device | str | None = None)
         {"name": "large copy", "bytes_per_second": copied},
     ]
     for name in SETTINGS:
-        step = _step(name, chosen)
+        step = training_step(SETTINGS[name], chosen, Precision(chosen, False))
         seconds = take_turns({"step": step}, repeats)["step"]
         with Meter(chosen) as meter:
             for _ in range(repeats):
@@ -130,18 +128,3 @@ def benchmark_limits(repeats: int = 9, device: torch.device | str | None = None)
                 {"name": f"{name}: {told}", **asdict(costs[told]), "times_the_limit": costs[told].seconds / least[told]}
             )
     return rows
-
-
-def _step(network: str, device: torch.device) -> Callable[[], None]:
-    """One step of training as `fit` does it, without mixed precision."""
-    setting = SETTINGS[network]
-    model = setting.model().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer, criterion = Adam(model.parameters(), lr=setting.lr, fused=True), nn.MSELoss()
-    noisy, target = next(setting.pairs(setting.batch_size).batches(setting.batch_size, device))
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        criterion(model(noisy), target).backward()
-        optimizer.step()
-
-    return step

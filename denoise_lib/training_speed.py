@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset
 
@@ -25,7 +26,7 @@ from .models import Autoencoder, TNet, UNet
 from .noise import MODERATE, Blend, Gaussian
 from .timing import MOST_REPEATS, Row, rows_of, take_turns
 from .training import Precision, default_device, fit
-from .validation import check_choice, check_count
+from .validation import check_choice, check_count, check_instance
 
 STEPS = {"cpu": 16, "cuda": 150}
 """Steps of one round: seconds of work."""
@@ -144,6 +145,40 @@ def _race(network: str, device: torch.device, repeats: int) -> list[Row]:
         if network != "tnet":
             row["table_1_minutes"] = TABLE_1_IMAGES / rate / 60
     return rows
+
+
+def training_step(
+    setting: Setting, device: torch.device, precision: Precision, compile_mode: str | None = None
+) -> Callable[[], Tensor]:
+    """A function that takes one step of training as `fit` does, on one batch that stays the same, and returns the loss.
+
+    Args:
+        setting: one of `SETTINGS`.
+        device: where to train.
+        precision: of the forward pass.
+        compile_mode: a mode of `torch.compile`, such as "default"; None leaves the network as it is.
+    """
+    check_instance(setting, "setting", Setting, "SETTINGS['unet']")
+    check_instance(device, "device", torch.device, "torch.device('cpu')")
+    check_instance(precision, "precision", Precision, "Precision(torch.device('cpu'), None)")
+    if compile_mode is not None:
+        check_choice(compile_mode, "compile_mode", ("default", "reduce-overhead"))
+    model = setting.model().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = Adam(model.parameters(), lr=setting.lr, fused=True)
+    network = model if compile_mode is None else torch.compile(model, mode=compile_mode)
+    noisy, target = next(setting.pairs(setting.batch_size).batches(setting.batch_size, device))
+
+    def step() -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        with precision.autocast():
+            output = network(noisy)
+        loss = mse_loss(output.float(), target)
+        precision.scaler.scale(loss).backward()
+        precision.scaler.step(optimizer)
+        precision.scaler.update()
+        return loss.detach()
+
+    return step
 
 
 GROWTH: dict[str, Callable[[int, torch.device], None]] = {

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from denoise_lib import (
+    alternatives,
     baselines,
     benchmark,
     checks,
@@ -271,6 +272,7 @@ def long_calls() -> dict[str, Call]:
     """What trains or measures for minutes: spoilt alone."""
     run, photos = experiments.Run("unet", "mild", data="small"), photo_experiments.Photos("builtin", cell=2)
     pair = {"noisy": colour(), "clean": colour(1)}
+    batches, step = uniform(1, 1, 1, 4, 4), {"precision": training.Precision(torch.device("cpu"), False)}
     functions: list[tuple[Callable[..., Any], Arguments]] = [
         (experiments.execute, {"run": run, "folder": "runs", "device": "cpu", "threads": 1}),
         (
@@ -338,7 +340,14 @@ def long_calls() -> dict[str, Call]:
         (training_speed.benchmark_growth, {"repeats": 1, "device": "cpu"}),
         (training_speed.peak_memory, {"what": "images", "factor": 1, "device": "cpu"}),
         (training_speed.print_peak, {"what": "images", "factor": 1}),
+        (
+            training_speed.training_step,
+            {**step, "setting": training_speed.SETTINGS["tnet"], "device": torch.device("cpu"), "compile_mode": "default"},
+        ),
         (limits.benchmark_limits, {"repeats": 1, "device": "cpu"}),
+        (alternatives.benchmark_alternatives, {"repeats": 1, "device": "cpu"}),
+        (alternatives.step_at_once, {**step, "models": [nn.Conv2d(1, 1, 1)], "noisy": batches, "target": batches, "lr": 1e-3}),
+        (alternatives.pay_back, {"first": 3.0, "compiled": 1.0, "plain": 2.0}),
     ]
     return {
         f"{function.__module__.removeprefix('denoise_lib.')}.{function.__name__}": Call(
@@ -962,6 +971,7 @@ CALLS: dict[str, Call] = {
     "benchmark.benchmark_table": Call(benchmark.benchmark_table, lambda: {"content": stored("benchmark")}),
     "benchmark.readme_speed_table": Call(benchmark.readme_speed_table, lambda: {"content": stored("benchmark")}),
     "benchmark.limits_table": Call(benchmark.limits_table, lambda: {"content": stored("benchmark")}),
+    "benchmark.alternatives_table": Call(benchmark.alternatives_table, lambda: {"content": stored("benchmark")}),
     "benchmark.growth_table": Call(benchmark.growth_table, lambda: {"content": stored("benchmark")}),
     "timing.rows_of": Call(timing.rows_of, lambda: {"seconds": {"ours": 1.0, "theirs": 2.0}}),
     "jobs.run_jobs": Call(

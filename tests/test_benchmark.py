@@ -14,6 +14,7 @@ import torch
 from denoise_lib import benchmark as module
 from denoise_lib.benchmark import (
     PARTS,
+    alternatives_table,
     benchmark,
     benchmark_import,
     benchmark_notebooks,
@@ -142,7 +143,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_each_part_has_its_function() -> None:
     assert {name: function.__name__ for name, function in PARTS.items()} == {
-        name: f"benchmark_{name}" for name in ("training", "limits", "growth", "saliency", "slider", "import", "notebooks")
+        name: f"benchmark_{name}"
+        for name in ("training", "limits", "alternatives", "growth", "saliency", "slider", "import", "notebooks")
     }
 
 
@@ -296,6 +298,27 @@ def test_the_table_of_growth() -> None:
         "| images x 8 | 8 | 7.00 | - |",
         *CAPTION,
     ]
+
+
+def test_the_table_of_alternatives() -> None:
+    rows = [
+        {"name": "unet: step", "seconds": 0.05, "times_the_first": 1},
+        {"name": "a", "seconds": 0.02, "times_the_first": 0.4, "start_seconds": 60.02, "steps_to_pay_back": 2000},
+        {"name": "b", "seconds": 0.06, "times_the_first": 1.2, "start_seconds": 5.0, "steps_to_pay_back": None},
+        {"name": "c", "not_measured": "there is no compiler"},
+    ]
+    content = {"parts": {"alternatives": {"rows": rows, "machine": MACHINE}}}
+    assert alternatives_table(content).splitlines() == [
+        "| way | ms | times the first way | start, s | paid back after |",
+        "|---|---:|---:|---:|---:|",
+        "| unet: step | 50.0 | 1.00 |  |  |",
+        "| a | 20.0 | 0.40 | 60.0 | 2,000 steps |",
+        "| b | 60.0 | 1.20 | 5.0 | never |",
+        "| c |  |  |  | there is no compiler |",
+        *CAPTION,
+    ]
+    besides = [line.split("|")[-2].strip() for line in benchmark_table(content).splitlines()[2:]]
+    assert besides == ["", "start 60.0 s; paid back after 2,000 steps", "start 5.0 s", "not measured: there is no compiler"]
 
 
 def test_what_is_measured_can_be_tabulated(measured: list[str], tmp_path: Path) -> None:

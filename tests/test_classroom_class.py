@@ -30,7 +30,7 @@ from denoise_lib.classroom.reports import write_reports
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "notebooks" / "assignments" / "src"
 PS1 = "ps1_noise"
-LIMITS = Limits(total_seconds=400)
+LIMITS = Limits(cell_seconds=10, function_seconds=6, total_seconds=400, memory_gb=1.5)
 
 pytestmark = BEHIND_THE_FENCE
 

