@@ -42,12 +42,21 @@ $(STAMP): pyproject.toml
 run: $(STAMP)  ## execute every notebook into build/, on the built-in data, and compare the headline numbers with their bands
 	@$(if $(DENOISE_FULL),,CUDA_VISIBLE_DEVICES=) $(RUN) -m tools.notebooks run
 
-test: $(STAMP)  ## everything CI checks: lint, pairs, unit, widgets, nbval, browser
+# Files of tests are shared out among processes of one thread each; what a file sets up once stays in one process.
+AT_ONCE ?= 2
+SHARED := -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder
+UNIT := tests --ignore=tests/browser --ignore=tests/hardships $(SHARED) --cov
+
+# Small parts that use one core each run beside each other; what each prints stays together where make can do that.
+BESIDE := -j $(AT_ONCE) --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+test: $(STAMP)  ## everything CI checks: lint, pairs, widgets, unit, nbval, browser
 	@summary=; status=0; \
-	for part in lint pairs unit widgets nbval browser; do \
+	for part in "lint pairs widgets" unit nbval browser; do \
 	  echo "=== make $$part"; begin=$$(date +%s); \
-	  if $(MAKE) --no-print-directory $$part; then word=ok; else word=FAILED; status=1; fi; \
-	  summary="$$summary$$(printf '%-7s %-7s %5s s' $$part $$word $$(($$(date +%s) - begin)))|"; \
+	  case $$part in *" "*) beside="$(BESIDE)";; *) beside=;; esac; \
+	  if $(MAKE) --no-print-directory $$beside $$part; then word=ok; else word=FAILED; status=1; fi; \
+	  summary="$$summary$$(printf '%-18s %-7s %5s s' "$$part" $$word $$(($$(date +%s) - begin)))|"; \
 	done; \
 	echo; echo "=== make test"; echo "$$summary" | tr '|' '\n'; exit $$status
 
@@ -58,14 +67,8 @@ lint: $(STAMP)  ## ruff, mypy, and the workflows' schema
 pairs: $(STAMP)  ## every notebook and problem set equals its source
 	@status=0; "$(PY)" -m tools.notebooks check || status=1; $(RUN) -m tools.assignments check || status=1; exit $$status
 
-# Files of tests are shared out among processes of one thread each; what a file sets up once stays in one process.
-AT_ONCE ?= 2
-SHARED := -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder
-UNIT := tests --ignore=tests/browser --ignore=tests/hardships $(SHARED) --cov
-
 unit: $(STAMP)  ## the tests of library, tools and project, with coverage: the fast ones first (AT_ONCE=4: more at a time)
-	@status=0; $(MAKE) --no-print-directory fast || status=1; \
-	$(RUN) -m pytest $(UNIT) -m slow --cov-append --cov-report=term-missing:skip-covered || status=1; exit $$status
+	@$(RUN) -m pytest $(UNIT) --cov-report=term-missing:skip-covered
 
 fast: $(STAMP)  ## those of the unit tests that take minutes together: all but the class, clusters and torchrun
 	@$(RUN) -m pytest $(UNIT) -m 'not slow' --cov-report= --cov-fail-under=0

@@ -53,12 +53,12 @@ def _compiled(network: str, device: torch.device, repeats: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, {"TORCHINDUCTOR_CACHE_DIR": cache}):
         for told, mode in modes.items():
             name = f"{network}: step, {told}"
-            step = training_step(setting, device, precision, compile_mode=mode)
-            begin = time.perf_counter()
             try:
+                step = training_step(setting, device, precision, compile_mode=mode)
+                begin = time.perf_counter()
                 step()
                 synchronize(device)
-            except RuntimeError as error:  # there is no compiler on this machine
+            except RuntimeError as error:  # there is no compiler on this machine, or not for this Python
                 failed.append({"name": name, "not_measured": str(error).strip().splitlines()[0]})
             else:
                 steps[name], starts[name] = step, time.perf_counter() - begin

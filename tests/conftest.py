@@ -20,7 +20,13 @@ torch.set_num_threads(1)
 settings.register_profile("course", max_examples=20, deadline=None, derandomize=True, database=None)
 settings.load_profile("course")
 
+
 Refused = Callable[..., AbstractContextManager[None]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fast tests first: what fails, fails early."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
 @pytest.fixture(scope="session")

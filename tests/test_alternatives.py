@@ -90,12 +90,15 @@ def test_all_ways_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(json.dumps(rows)) == rows
 
 
-def test_without_a_compiler_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Uncompiled(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            raise RuntimeError("No working C++ compiler found.\n\nSet TORCH_LOGS for more.")
+@pytest.mark.parametrize("at_once", [True, False])
+def test_without_a_compiler_the_reason_is_told(at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(x: Tensor) -> Tensor:
+        raise RuntimeError("No working C++ compiler found.\n\nSet TORCH_LOGS for more.")
 
-    monkeypatch.setattr(torch, "compile", lambda model, mode: Uncompiled())
+    def compile_nothing(model: nn.Module, mode: str) -> Callable[[Tensor], Tensor]:
+        return fail(torch.zeros(1)) if at_once else fail  # type: ignore[return-value]
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
     monkeypatch.setattr(module, "SETTINGS", {"tnet": SETTINGS["tnet"]})
     rows = benchmark_alternatives(repeats=1, device="cpu")
     assert rows[1] == {"name": "tnet: step, torch.compile", "not_measured": "No working C++ compiler found."}
