@@ -98,9 +98,9 @@ def benchmark_slider(repeats: int = 31) -> list[Row]:
     return rows_of(take_turns(stages, repeats))
 
 
-def benchmark_import(repeats: int = 5) -> list[Row]:
+def benchmark_import(repeats: int = 9) -> list[Row]:
     """A new Python: starting alone, with torch, and with torch and this library."""
-    check_count(repeats, "repeats", high=MOST_REPEATS, example=5)
+    check_count(repeats, "repeats", high=MOST_REPEATS, example=9)
     programs = {"torch": "import torch", "torch and denoise_lib": "import torch, denoise_lib", "Python alone": "pass"}
     return rows_of(take_turns({name: partial(_python, program) for name, program in programs.items()}, repeats))
 
