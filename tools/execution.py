@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -21,8 +22,16 @@ def is_stale(notebook: NotebookNode) -> bool:
     return counts != list(range(1, len(counts) + 1))
 
 
-def execute(notebook: NotebookNode, folder: Path, timeout: int = 1800) -> str | None:
+def execute(
+    notebook: NotebookNode, folder: Path, timeout: int = 1800, after_cell: Callable[[], object] = lambda: None
+) -> str | None:
     """Execute all cells in `folder` in a new kernel, and tidy the outputs.
+
+    Args:
+        notebook: it gets the outputs.
+        folder: where the kernel works.
+        timeout: seconds for one cell.
+        after_cell: called when a cell has been executed, while the kernel is still there.
 
     Returns:
         None, or the cell that stopped it and why, in one line; the outputs up to there are in the notebook.
@@ -33,6 +42,7 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 1800) -> str | 
         resources={"metadata": {"path": str(folder)}}, record_timing=False, store_widget_state=False, coalesce_streams=True,
         extra_arguments=["--log-level=ERROR"],  # a kernel warns that it does not encrypt what never leaves this machine
         on_cell_start=lambda cell, cell_index: started.append(cell_index),
+        on_cell_executed=lambda cell, cell_index, execute_reply: after_cell(),
     )  # fmt: skip
     for cell in notebook.cells:  # else a notebook that fails half way keeps old outputs in its second half
         if cell.cell_type == "code":

@@ -32,15 +32,17 @@ class Memory:
     def __init__(self) -> None:
         self.peak = 0
         self._over = threading.Event()
+        self._looking = threading.Lock()
 
     def look(self) -> None:
-        together = 0
-        for process in psutil.Process().children(recursive=True):
-            with suppress(OSError):  # it has ended
-                together += kilobytes("smaps_rollup", "Pss:", process.pid)
-                alone = kilobytes("status", "VmHWM:", process.pid)  # also what came and went between two looks
-                self.peak = max(self.peak, 1024 * alone)
-        self.peak = max(self.peak, 1024 * together)
+        with self._looking:
+            together = 0
+            for process in psutil.Process().children(recursive=True):
+                with suppress(OSError):  # it has ended
+                    together += kilobytes("smaps_rollup", "Pss:", process.pid)
+                    alone = kilobytes("status", "VmHWM:", process.pid)  # also what came and went between two looks
+                    self.peak = max(self.peak, 1024 * alone)
+            self.peak = max(self.peak, 1024 * together)
 
     def watch(self) -> None:
         while not self._over.wait(PAUSE):
@@ -72,7 +74,7 @@ def report(notebook: Any, folder: Path) -> dict[str, Any]:
     """Execute one notebook in a kernel of its own."""
     cells = nbformat.from_dict(notebook)
     with watched() as memory:
-        problem = execute(cells, folder)
+        problem = execute(cells, folder, after_cell=memory.look)  # else what the last cell took goes with the kernel
     return {"problem": problem, "notebook": cells, "peak": memory.peak, "left": left_in(folder)}
 
 

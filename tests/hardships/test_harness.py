@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from . import inside
 from .helpers import (
     FILL,
     GIGABYTES_3,
@@ -79,6 +81,13 @@ def test_memory_is_measured_also_of_children_and_of_what_was_given_back() -> Non
     assert greedy.problem is modest.problem is parent.problem is None
     assert greedy.peak > GIGABYTES_3
     assert 500_000_000 < modest.peak < 800_000_000 < parent.peak < GIGABYTES_3
+
+
+def test_what_the_last_cell_took_is_measured_before_the_kernel_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inside, "PAUSE", 600.0)
+    cells = notebook_of("1", "values = bytearray(b'a') * 500_000_000\ndel values")
+    found = inside.report(cells, tmp_path)
+    assert found["problem"] is None and 500_000_000 < found["peak"] < 800_000_000
 
 
 def test_memory_that_processes_share_is_counted_once_and_the_rest_is_added() -> None:
