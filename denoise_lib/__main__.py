@@ -274,7 +274,7 @@ def _train_on_digits(options: argparse.Namespace) -> int:
     import torch
 
     from . import experiments
-    from .data import NoisyImages, mnist
+    from .data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed
     from .distributed import world
     from .noise import parse_noise
     from .training import evaluate, fit
@@ -283,7 +283,7 @@ def _train_on_digits(options: argparse.Namespace) -> int:
     noise = parse_noise(options.noise)
     torch.manual_seed(options.seed)
     model = experiments.NETWORKS[options.network]()
-    dataset = NoisyImages(mnist("train", options.data), noise, fresh=not options.fixed, seed=options.seed)
+    dataset = NoisyImages(mnist("train", options.data), noise, fresh=not options.fixed, seed=training_noise_seed(options.seed))
     checkpoint = Path(f"{options.output}.checkpoint")
     fit(
         model, dataset, epochs=options.epochs, lr=options.lr, schedule=options.schedule, seed=options.seed,
@@ -291,7 +291,7 @@ def _train_on_digits(options: argparse.Namespace) -> int:
     )  # fmt: skip
     if not world().first:
         return 0
-    test = NoisyImages(mnist("test", options.data), noise, seed=experiments.TEST_NOISE_SEED)
+    test = NoisyImages(mnist("test", options.data), noise, seed=TEST_NOISE_SEED)
     scores = evaluate(model, *next(test.batches(len(test))))
     card = {"data": options.data, "noise": options.noise, "epochs": options.epochs, "mse": scores.mse}
     write_weights(model, options.output, card)

@@ -29,7 +29,10 @@ from .validation import (
     kind,
 )
 
-__all__ = ["NoisyImages", "NoisyPairs", "as_float_images", "mnist", "photos", "without"]
+__all__ = ["NoisyImages", "NoisyPairs", "as_float_images", "mnist", "photos", "training_noise_seed", "without"]
+
+TEST_NOISE_SEED = 1
+"""The seed of all test noise, so that all networks are measured on the same noisy images."""
 
 
 class NoisyImages(Dataset[tuple[Tensor, Tensor]]):
@@ -259,6 +262,14 @@ class NoisyPairs(Dataset[tuple[Tensor, Tensor]]):
         if self.flips:
             first, second = random_symmetry(first, second, generator)
         return first, second
+
+
+def training_noise_seed(seed: int) -> int:
+    """The seed of the noise that a training with this seed sees: 0, 2, 3, 4, ...
+
+    `TEST_NOISE_SEED` is left out: no network may train on the very noise that it is tested with.
+    """
+    return check_count(seed, "seed", 0, 2**63 - 2, example=0) + (seed >= TEST_NOISE_SEED)
 
 
 def exchange_pixels(first: Tensor, second: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .data import NoisyImages, mnist, without
+from .data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed, without
 from .jobs import check_scheduler
 from .metrics import mse
 from .models import Autoencoder, UNet, count_parameters
@@ -36,8 +36,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "autoencoder": Autoencoder,
     "unet-no-skips": lambda: UNet(skips=False),
 }
-
-TEST_NOISE_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -126,10 +124,10 @@ def execute(
     print(f"--- {run.name}", flush=True)
     images = training_images(run)
     model = new_network(NETWORKS[run.network], run.seed)
+    pairs = NoisyImages(images, run.noise, fresh=recipe.fresh, seed=training_noise_seed(run.seed))
     history = fit(
-        model, NoisyImages(images, run.noise, fresh=recipe.fresh, seed=run.seed), epochs=run.epochs, lr=recipe.lr,
-        batch_size=recipe.batch_size, schedule=recipe.schedule, seed=run.seed, device=str(chosen_device),
-        checkpoint=checkpoint_file(place, run),
+        model, pairs, epochs=run.epochs, lr=recipe.lr, batch_size=recipe.batch_size, schedule=recipe.schedule, seed=run.seed,
+        device=str(chosen_device), checkpoint=checkpoint_file(place, run),
     )  # fmt: skip
     home_level = MODERATE if run.level == "blind" else LEVELS[run.level]
     noisy, clean = test_pairs(run.data, home_level)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from .data import NoisyImages, NoisyPairs, mnist
+from .data import TEST_NOISE_SEED, NoisyImages, NoisyPairs, mnist, training_noise_seed
 from .jobs import check_scheduler
 from .losses import LOSSES
 from .metrics import mse, psnr
@@ -164,10 +164,10 @@ def training_set(run: PhotoRun, photos: Photos) -> NoisyPairs | NoisyImages:
         return NoisyPairs.from_copies(pairs.first, target, exchange=exchange, flips=recipe.flips, seed=run.seed)
     noise = parse_noise(run.noise)
     if run.targets == "clean":
-        return NoisyImages(pairs.clean, noise, seed=run.seed)
+        return NoisyImages(pairs.clean, noise, seed=training_noise_seed(run.seed))
     # Missing pixels of a target are no zeros to be learnt: they are marked, and left out of the loss.
     target_noise = Bernoulli(noise.p, missing=float("nan")) if isinstance(noise, Bernoulli) else noise
-    return NoisyPairs(pairs.clean, noise, target_noise=target_noise, seed=run.seed)
+    return NoisyPairs(pairs.clean, noise, target_noise=target_noise, seed=training_noise_seed(run.seed))
 
 
 def test_images(run_noise: str, pairs: PhotoPairs) -> tuple[Tensor, Tensor]:
@@ -177,7 +177,7 @@ def test_images(run_noise: str, pairs: PhotoPairs) -> tuple[Tensor, Tensor]:
         raise TypeError(f"run_noise must be 'point-sample' or a text such as 'gaussian:0.1', but is {kind(run_noise)}.")
     if run_noise == "point-sample":
         return pairs.first.float() / 255, pairs.clean.float() / 255
-    images = NoisyImages(pairs.clean, parse_noise(run_noise), seed=1)
+    images = NoisyImages(pairs.clean, parse_noise(run_noise), seed=TEST_NOISE_SEED)
     return next(images.batches(len(images)))
 
 
@@ -335,9 +335,9 @@ def clipping_run(clip: bool, seed: int, *, mu: float = MODERATE, epochs: int = 1
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = UNet()
-    pairs = NoisyPairs(mnist("train", "small"), noise, seed=seed)
+    pairs = NoisyPairs(mnist("train", "small"), noise, seed=training_noise_seed(seed))
     fit(model, pairs, epochs=epochs, lr=2e-3, batch_size=32, schedule="one-cycle", seed=seed, progress=False)
-    images = NoisyImages(mnist("test", "small"), noise, seed=1)
+    images = NoisyImages(mnist("test", "small"), noise, seed=TEST_NOISE_SEED)
     noisy, clean = next(images.batches(len(images)))
     output = predict(model, noisy)
     background = max_pool2d(clean, 9, stride=1, padding=4) == 0

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .data import NoisyImages
+from .data import TEST_NOISE_SEED, NoisyImages, training_noise_seed
 from .distributed import world
 from .metrics import psnr, ssim
 from .models import TinyDenoiser, TNet, count_parameters
@@ -37,7 +37,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {"tiny-denoiser": TinyDenoiser, "
 LEVELS = (0.05, MILD, MODERATE, SEVERE, 0.50)
 SIZE, CROPS, SIDE = 256, 3, 64
 BATCH_SIZE = 32
-TEST_NOISE_SEED = 1
 EXAMPLE = "PhotoTraining('my/photos')"
 
 
@@ -111,7 +110,8 @@ def train_on_photos(
         model = NETWORKS[training.network]()
     checkpoint = Path(f"{os.fspath(output)}.checkpoint")
     history = fit(
-        model, NoisyImages(clean, parse_noise(training.noise), fresh=training.fresh, seed=training.seed),
+        model,
+        NoisyImages(clean, parse_noise(training.noise), fresh=training.fresh, seed=training_noise_seed(training.seed)),
         epochs=training.epochs, lr=training.lr, batch_size=BATCH_SIZE, schedule=training.schedule, seed=training.seed,
         amp=True, device=device, checkpoint=checkpoint,
         validation=lambda network: psnr(predict(network, noisy).clamp(0, 1), target),

@@ -512,6 +512,7 @@ CALLS: dict[str, Call] = {
     ),
     "data.exchange_pixels": Call(data.exchange_pixels, lambda: {"first": gray(), "second": gray(1), "generator": source()}),
     "data.random_symmetry": Call(data.random_symmetry, lambda: {"first": gray(), "second": gray(1), "generator": source()}),
+    "data.training_noise_seed": Call(data.training_noise_seed, lambda: {"seed": 0}),
     "data.clean_is_float": Call(data.clean_is_float, lambda: {"clean": gray(), "name": "clean"}, fixed=("name",)),
     "data.as_float_images": Call(data.as_float_images, lambda: {"images": gray(), "name": "images"}, fixed=("name",)),
     "pairs.photo_pairs": Call(

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from denoise_lib import data, experiments, training
 from denoise_lib import results as results_module
+from denoise_lib.data import TEST_NOISE_SEED, NoisyImages, training_noise_seed
 from denoise_lib.experiments import RECIPES, Run, execute, export_weights, measure_baselines, reproduce
 from denoise_lib.metrics import mse
 from denoise_lib.models import UNet
@@ -124,9 +127,30 @@ def test_all_models_share_one_test_noise(tiny: dict[str, Tensor]) -> None:
     noisy, clean = experiments.test_pairs("small", 0.25)
     again, _ = experiments.test_pairs("small", 0.25)
     assert torch.equal(noisy, again) and torch.equal(clean, tiny["test"] / 255)
-    assert torch.equal(noisy, Blend(0.25)(clean, torch.Generator().manual_seed(experiments.TEST_NOISE_SEED)))
-    training_noise = Blend(0.25)(clean, torch.Generator().manual_seed(0))
-    assert not torch.equal(noisy, training_noise)
+    assert torch.equal(noisy, Blend(0.25)(clean, torch.Generator().manual_seed(TEST_NOISE_SEED)))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_no_run_trains_on_the_test_noise(
+    seed: int, tiny: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Tensor] = []
+
+    def watched(model: UNet, pairs: NoisyImages, **options: Any) -> training.History:
+        trained.append(next(pairs.batches(len(pairs)))[0])
+        return training.fit(model, pairs, **options)
+
+    monkeypatch.setattr(experiments, "fit", watched)
+    execute(replace(TINY, seed=seed, epochs=1), tmp_path, device="cpu")
+    noise = Blend(TINY.noise.mu)
+    same_noise = noise(tiny["train"] / 255, torch.Generator().manual_seed(TEST_NOISE_SEED))
+    assert not torch.equal(trained[0], same_noise)
+
+
+@given(st.integers(0, 2**63 - 2), st.integers(0, 2**63 - 2))
+def test_each_seed_has_training_noise_of_its_own(first: int, second: int) -> None:
+    assert training_noise_seed(first) != TEST_NOISE_SEED
+    assert (training_noise_seed(first) == training_noise_seed(second)) == (first == second)
 
 
 # --- execute -------------------------------------------------------------------------------------------------------------

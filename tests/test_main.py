@@ -464,7 +464,7 @@ def test_train(network: str, tiny: dict[str, Tensor], capsys: pytest.CaptureFixt
     assert card["noise"] == "blend:0.4" and card["epochs"] == 2
     model = read_weights(Path("mine.safetensors").read_bytes(), card)
     clean = tiny["test"] / 255
-    noisy = Blend(0.4)(clean, torch.Generator().manual_seed(experiments.TEST_NOISE_SEED))
+    noisy = Blend(0.4)(clean, torch.Generator().manual_seed(data.TEST_NOISE_SEED))
     assert mse(predict(model, noisy), clean) == pytest.approx(card["mse"], rel=1e-5)
     output = capsys.readouterr().out
     assert f"test MSE {card['mse']:.5f}" in output and "mine.safetensors" in output
@@ -478,7 +478,7 @@ def test_train_draws_fresh_noise_unless_told_otherwise(
     fit = training.fit
     monkeypatch.setattr(training, "fit", lambda model, pairs, **rest: (seen.append(pairs), fit(model, pairs, **rest)))
     assert main([*TRAIN, "--epochs", "1", "--seed", "7", *options]) == 0
-    assert [(pairs.fresh, pairs.seed) for pairs in seen] == [(fresh, 7)]
+    assert [(pairs.fresh, pairs.seed) for pairs in seen] == [(fresh, data.training_noise_seed(7))]
 
 
 def test_training_twice_under_one_name_trains_twice() -> None:
