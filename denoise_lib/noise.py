@@ -220,7 +220,7 @@ class Bernoulli(Noise):
 
     def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(image)
-        return torch.where(_draw_per_pixel(image, generator) < self.p, self.missing, image)
+        return torch.where(draw_per_pixel(image, generator) < self.p, self.missing, image)
 
     def mean(self, image: Tensor) -> Tensor:
         # A missing pixel has no value: what is kept is the image itself.
@@ -247,9 +247,9 @@ class Impulse(Noise):
 
     def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(image)
-        hit = _draw_per_pixel(image, generator) < self.p
+        hit = draw_per_pixel(image, generator) < self.p
         if self.salt_and_pepper:
-            replacement = (_draw_per_pixel(image, generator) < 0.5).to(image.dtype).expand_as(image)
+            replacement = (draw_per_pixel(image, generator) < 0.5).to(image.dtype).expand_as(image)
         else:
             replacement = torch.rand(image.shape, generator=generator, device=image.device, dtype=image.dtype)
         return torch.where(hit, replacement, image)
@@ -380,7 +380,7 @@ def _mixing_weight(mu: float | Tensor, image: Tensor) -> float | Tensor:
     return mu.to(image).view(-1, 1, 1, 1)
 
 
-def _draw_per_pixel(image: Tensor, generator: torch.Generator | None) -> Tensor:
+def draw_per_pixel(image: Tensor, generator: torch.Generator | None) -> Tensor:
     """Uniform numbers in [0, 1), one for each pixel and shared by its channels."""
     check_generator(generator, image.device)
     shape = image.shape if image.dim() == 2 else (*image.shape[:-3], 1, *image.shape[-2:])

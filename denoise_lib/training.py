@@ -135,7 +135,7 @@ def fit(
         TrainingDiverged: the loss became NaN or infinite.
         CheckpointError: the checkpoint is damaged, or from a training with other settings.
     """
-    _device_of(model)
+    device_of(model)
     check_count(epochs, "epochs", high=MOST_EPOCHS, example=10)
     check_number(lr, "lr", 0, 1e38, open_low=True, example=1e-3)
     check_count(batch_size, "batch_size", example=128)
@@ -145,11 +145,11 @@ def fit(
     if amp is not None and not isinstance(amp, bool):
         raise TypeError(f"amp must be True, False or None, but is {kind(amp)}.")
     loss_function = _loss_function(loss)
-    size = _length(dataset, "dataset")
+    size = count_pairs(dataset, "dataset")
     if callable(validation) and not isinstance(validation, nn.Module):
         check_function(validation, "validation", "model")
     elif validation is not None:
-        _length(validation, "validation")
+        count_pairs(validation, "validation")
     device = default_device(device)
     processes = join(device)
     precision = Precision(device, amp)
@@ -189,8 +189,8 @@ def fit(
     shared = processes.wrap(model, device)
     try:
         while history.epochs < epochs:
-            order = Order(batch_size, shuffle, seed, epochs, processes)
-            _train_epoch(shared, dataset, order, device, loss_function, optimizer, scheduler, precision, history)
+            plan = BatchPlan(batch_size, shuffle, seed, epochs, processes)
+            _train_epoch(shared, dataset, plan, device, loss_function, optimizer, scheduler, precision, history)
             if callable(validation):
                 history.validation.append(_measure(validation, model))
             elif validation is not None:
@@ -218,7 +218,7 @@ def predict(model: nn.Module, noisy: Tensor, *, batch_size: int = 500) -> Tensor
     """
     check_images(noisy, "noisy", value_range=None, dims=4)
     check_count(batch_size, "batch_size", example=500)
-    device = _device_of(model)
+    device = device_of(model)
     with evaluating(model), torch.inference_mode():
         outputs = [_output_for(part, model(part.to(device))).to(noisy.device) for part in noisy.split(batch_size)]
     return torch.cat(outputs).clone()
@@ -240,7 +240,7 @@ def evaluate(model: nn.Module, noisy: Tensor, clean: Tensor, *, batch_size: int 
     check_images(clean, "clean", dims=4)
     check_same_shape(noisy, clean, "noisy", "clean")
     check_count(batch_size, "batch_size", example=500)
-    device = _device_of(model)
+    device = device_of(model)
     batches = [part.to(device) for part in noisy.split(batch_size)]
     with evaluating(model), torch.inference_mode():
         _output_for(batches[0], model(batches[0]))  # warm-up: allocations, choice of kernels
@@ -302,7 +302,7 @@ class Precision:
 
 
 @dataclass(frozen=True)
-class Order:
+class BatchPlan:
     """How the pairs are served."""
 
     batch_size: int
@@ -315,7 +315,7 @@ class Order:
 def _train_epoch(
     model: nn.Module,
     dataset: Dataset[Any],
-    order: Order,
+    plan: BatchPlan,
     device: torch.device,
     loss_function: Loss,
     optimizer: torch.optim.Optimizer,
@@ -326,18 +326,18 @@ def _train_epoch(
     """One pass over the data, added to the history. It is random by (seed, epoch) alone, so that a resume is exact."""
     start = time.perf_counter()
     model.train()
-    generator = torch.Generator().manual_seed(stream_seed(order.seed >> 12, (order.seed << 20) + history.epochs))
+    generator = torch.Generator().manual_seed(stream_seed(plan.seed >> 12, (plan.seed << 20) + history.epochs))
     # Summed on the device and read once an epoch: reading it at each step would make a GPU wait.
     total, served = torch.zeros((), device=device, dtype=torch.float64), 0
-    batches = _batches(dataset, order.batch_size, device, generator, order.shuffle)
-    steps = math.ceil(_length(dataset, "dataset") / order.batch_size)
-    hidden = not (order.processes.first and sys.stderr.isatty())
+    batches = serve_batches(dataset, plan.batch_size, device, generator, plan.shuffle)
+    steps = math.ceil(count_pairs(dataset, "dataset") / plan.batch_size)
+    hidden = not (plan.processes.first and sys.stderr.isatty())
     for step, (whole, targets) in enumerate(tqdm(batches, total=steps, leave=False, unit="step", disable=hidden)):
-        noisy, target, count = order.processes.share(whole, targets)
+        noisy, target, count = plan.processes.share(whole, targets)
         # Averaged over the processes, the losses must give the mean over the whole batch.
-        weight = count * order.processes.size / len(whole)
+        weight = count * plan.processes.size / len(whole)
         if isinstance(loss_function, AnnealedL0):
-            loss_function.progress = (history.epochs + step / steps) / order.epochs
+            loss_function.progress = (history.epochs + step / steps) / plan.epochs
         optimizer.zero_grad(set_to_none=True)
         with precision.autocast():
             output = model(noisy)
@@ -350,7 +350,7 @@ def _train_epoch(
             scheduler.step()
         total += batch_loss.detach() * count
         served += len(whole)
-    mean = float(order.processes.sum(total)) / served
+    mean = float(plan.processes.sum(total)) / served
     history.loss.append(_finite(mean, "loss", history.epochs + 1, optimizer.defaults["lr"]))
     history.lr.append(rate)
     history.seconds.append(time.perf_counter() - start)
@@ -391,13 +391,13 @@ def _validation_loss(
     model: nn.Module, validation: Dataset[Any], batch_size: int, device: torch.device, loss_function: Loss
 ) -> float:
     total, count = 0.0, 0
-    for noisy, target in _batches(validation, batch_size, device, None):
+    for noisy, target in serve_batches(validation, batch_size, device, None):
         total += float(loss_function(predict(model, noisy, batch_size=batch_size), target)) * len(noisy)
         count += len(noisy)
     return total / count
 
 
-def _batches(
+def serve_batches(
     dataset: Dataset[Any], size: int, device: torch.device, generator: torch.Generator | None, shuffle: bool = True
 ) -> Iterable[tuple[Tensor, Tensor]]:
     """Batches on the device: straight from a tensor where the data set can, else through a `DataLoader`."""
@@ -451,7 +451,7 @@ def _scheduler(
     return OneCycleLR(optimizer, max_lr=lr, total_steps=steps + 1)
 
 
-def _length(dataset: Any, name: str) -> int:
+def count_pairs(dataset: Any, name: str) -> int:
     no_pairs = isinstance(dataset, (Tensor, np.ndarray, str, bytes, dict))
     if no_pairs or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
         raise TypeError(
@@ -463,7 +463,7 @@ def _length(dataset: Any, name: str) -> int:
     return len(dataset)
 
 
-def _device_of(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
     first = next(check_model(model).parameters(), None)
     return first.device if first is not None else torch.device("cpu")
 

@@ -998,7 +998,7 @@ LEFT_OUT: dict[str, str] = {
         (
             "checkpoints.History", "exercise.Mistake", "exercise.Exercise", "exercise.Exercise.observe", "exercise.Outcome",
             "exercise.Run", "experiments.Recipe", "own_photos.Denoised", "own_photos.Geometry", "pairs.PhotoPairs",
-            "photo_experiments.Recipe", "saliency.Estimate", "training.Order", "training.Scores",
+            "photo_experiments.Recipe", "saliency.Estimate", "training.BatchPlan", "training.Scores",
             "limits.Cost", "training_speed.Setting",
         ),
         RECORD,

@@ -181,17 +181,19 @@ def test_reports_of_nobody(tmp_path: Path) -> None:
 
 def test_nbgrader_finds_what_the_course_has(tmp_path: Path) -> None:
     pytest.importorskip("nbgrader")
+    from denoise_lib.classroom.nbgrader_api import open_api
+
     course = Course(tmp_path)
     for path in (course.source("ps1_noise"), course.submitted("ps1_noise", "alice")):
         path.parent.mkdir(parents=True)
         path.write_text("{}", encoding="utf-8")
     before = os.environ["PATH"]
-    with course.api() as api:
+    with open_api(course) as api:
         assert api.get_source_assignments() == {"ps1_noise"}
         assert api.get_submitted_students("ps1_noise") == set(course.students("ps1_noise")) == {"alice"}
         assert os.environ["PATH"].endswith(before)
     assert os.environ["PATH"] == before
-    with pytest.raises(RuntimeError), course.api():
+    with pytest.raises(RuntimeError), open_api(course):
         raise RuntimeError
     assert os.environ["PATH"] == before
     assert course.gradebook == f"sqlite:///{tmp_path}/gradebook.db"

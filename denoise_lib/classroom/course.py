@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,25 +93,3 @@ class Course:
             raise CourseError(f"{self.root} is no course: run `class release --course {self.root}` first.") from None
         except (ValueError, TypeError, KeyError) as error:
             raise CourseError(f'{path} is damaged ({error}); expected a seed, for example {{"seed": 2027}}.') from None
-
-    @contextmanager
-    def api(self, *, plain: bool = False) -> Iterator[Any]:
-        """nbgrader's interface to this course; plain: with nbgrader's own settings, which execute students' code unfenced."""
-        from nbgrader.apps.api import NbGraderAPI
-        from nbgrader.coursedir import CourseDirectory
-        from traitlets.config import Config
-
-        from .nbgrader_steps import configure
-
-        settings = Config()
-        configure(settings, self.root)
-        if plain:
-            del settings["Autograde"]
-        path = os.environ.get("PATH", "")
-        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"  # nbgrader calls alembic by its bare name
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # nbgrader and its database have much to say, and nothing that helps here
-                yield NbGraderAPI(coursedir=CourseDirectory(config=settings), config=settings)
-        finally:
-            os.environ["PATH"] = path

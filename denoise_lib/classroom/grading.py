@@ -143,8 +143,10 @@ def _into_gradebook(course: Course, assignment: str, people: dict[str, Any], hid
     """Let nbgrader autograde what is older than its verdict; returns what went wrong, by student."""
     from nbgrader.api import Gradebook
 
+    from .nbgrader_api import open_api
+
     problems: dict[str, list[str]] = {}
-    with course.api() as api:
+    with open_api(course) as api:
         with Gradebook(course.gradebook) as gradebook:
             for student, about in people.items():
                 gradebook.update_or_create_student(student, **({"last_name": about["name"]} if about["name"] else {}))
@@ -214,8 +216,10 @@ def _with_manual(items: dict[str, dict[str, Any]], grades: dict[str, Any]) -> li
 
 def feedback(course: Course, assignment: str) -> int:
     """Write a page for each student into `feedback/`, with nbgrader; returns how many."""
+    from .nbgrader_api import open_api
+
     count = 0
-    with course.api() as api:
+    with open_api(course) as api:
         for student in collected(course, assignment):
             if (course.root / "autograded" / student / assignment).exists():
                 count += _succeeded(api.generate_feedback(assignment, student))

@@ -97,6 +97,8 @@ def release(names: Sequence[str], source: Path, root: Path, seed: int) -> Course
     Raises:
         CourseError: an unknown problem set, another seed than before, or a solution that is left in a release.
     """
+    from .nbgrader_api import open_api  # needs nbgrader, which students do not have
+
     check_count(seed, "seed", 0, example=2027)
     known = sources(source)
     for name in names:
@@ -109,7 +111,7 @@ def release(names: Sequence[str], source: Path, root: Path, seed: int) -> Course
     write_json(root / "class.json", {"seed": seed})
     (root / "exchange").mkdir(exist_ok=True)  # none is used, but formgrader warns where there is no folder for it
     (root / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
-    with course.api() as api:
+    with open_api(course) as api:
         for name in names or known:
             path = course.source(name)
             path.parent.mkdir(parents=True, exist_ok=True)

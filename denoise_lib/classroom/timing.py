@@ -10,6 +10,7 @@ from typing import Any
 
 from ..timing import Row, rows_of, take_turns
 from .course import SOURCES, Course
+from .nbgrader_api import open_api
 from .release import release
 from .verdicts import verdict
 
@@ -28,7 +29,7 @@ def benchmark_grading(repeats: int = 5) -> list[Row]:
             shutil.copy(course.source(NAME), path)
         other = Course(Path(scratch) / "theirs")
         shutil.copytree(course.root, other.root)
-        with course.api() as ours, other.api(plain=True) as theirs:
+        with open_api(course) as ours, open_api(other, plain=True) as theirs:
             contestants: dict[str, Callable[[], object]] = {
                 "verdict, behind the fence": lambda: _verdict(course),
                 "verdict and gradebook": lambda: [step(given) for step, given in ((_verdict, course), (_autograde, ours))],
