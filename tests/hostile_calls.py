@@ -1010,10 +1010,12 @@ LEFT_OUT: dict[str, str] = {
             "distributed", "limits.Meter", "limits.product_speed", "limits.convolution_speed", "limits.copy_speed",
             "training_speed.Setting.pairs", "training_speed.OnePairAtATime", "training_speed.OnePairAtATime.__getitem__",
             "training_speed.papers_loop", "partial_files", "sweeps",
-            "training.half_precision", "validation.reading", "validation.stream_seed",
+            "training.half_precision", "training.serve_batches", "training.count_pairs", "training.device_of",
+            "noise.draw_per_pixel", "validation.reading", "validation.stream_seed",
         ),
         INSIDE,
     ),
+    "classroom": "an instructor's, reached by the command line, and tested there",
     "connections": "asks servers",
     "downloads": "asks servers, and looks at what came",
 }  # fmt: skip

@@ -1,79 +1,36 @@
 from __future__ import annotations
 
-import ast
 import doctest
 import importlib
 import inspect
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 import torch
+from package_walk import FILES, MODULES, PACKAGE, library_imports
 
 import denoise_lib
 
-PACKAGE = Path(denoise_lib.__file__).parent
-# A module imports only from floors below its own. A new module needs a floor here, and in the design.
-FLOORS = {
-    "validation": 0, "connections": 0, "partial_files": 0,
-    "noise": 1, "models": 1, "metrics": 1, "losses": 1, "downloads": 1, "distributed": 1, "timing": 1, "jobs": 1,
-    "digits": 2, "photographs": 2, "targets": 2, "saliency": 2, "weights": 2, "baselines": 2, "checkpoints": 2, "results": 2,
-    "photo_results": 2, "checkpoint_folders": 2,
-    "data": 3, "pairs": 3, "training": 3, "figures": 3, "kernels": 3, "claims": 3, "sweeps": 3,
-    "exercise": 1,
-    "noise_exercises": 2, "network_exercises": 2, "noise2noise_exercises": 2, "saliency_exercises": 2,
-    "noise_assignment": 2, "network_assignment": 2, "noise2noise_assignment": 2, "saliency_assignment": 2,
-    "renders": 4, "experiments": 4, "photo_experiments": 4, "saliency_experiments": 4,
-    "own_photos": 4, "training_speed": 4, "photo_training": 5, "limits": 5, "alternatives": 5,
-    "explorers": 5, "checks": 5, "benchmark": 6, "handing_in": 5,
-    "classroom": 6,
-    "__main__": 7,
-}  # fmt: skip
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+GRAPH = {name: library_imports(path, name) for name, path in FILES.items()}
 
 
-def library_imports(path: Path) -> set[str]:
-    """The modules of the library that a file imports, at its top or inside a function."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            if node.level == 1 or module == "denoise_lib" or module.startswith("denoise_lib."):
-                inside = module.removeprefix("denoise_lib").lstrip(".")
-                found |= {inside.split(".")[0]} if inside else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("denoise_lib.")}
-    return found - {"__version__"}
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_from_floors_below_its_own(module: str) -> None:
-    assert module in FLOORS, f"{module}.py stands on no floor"
-    for imported in library_imports(PACKAGE / f"{module}.py"):
-        assert imported in FLOORS, f"{module}.py imports {imported}, which stands on no floor"
-        assert FLOORS[imported] < FLOORS[module], f"{module}.py imports {imported}, which is not on a floor below"
-
-
-CLASSROOM = sorted((PACKAGE / "classroom").glob("*.py"))
-
-
-def test_the_classroom_has_a_door_of_its_own() -> None:
-    for module in MODULES:
-        assert module == "__main__" or "classroom" not in library_imports(PACKAGE / f"{module}.py")
-    lines = [line for path in CLASSROOM for line in path.read_text(encoding="utf-8").splitlines()]
-    outside = {line.split()[1].removeprefix("..") for line in lines if line.startswith("from ..")}
-    assert outside and outside <= {name for name in FLOORS if FLOORS[name] < FLOORS["classroom"]}
+def test_no_module_imports_itself_in_a_circle() -> None:
+    TopologicalSorter({name: imported - {name} for name, imported in GRAPH.items()}).prepare()  # CycleError names the circle
 
 
 def test_the_check_of_imports_sees_every_form(tmp_path: Path) -> None:
     source = tmp_path / "module.py"
     source.write_text(
-        "from . import a, __version__\nfrom .b import c\nimport denoise_lib.d\nfrom denoise_lib.e.f import g\n"
-        "from denoise_lib import h\nimport torch\nfrom torch import nn\n\ndef later():\n    from .i import j\n"
+        "from . import data, __version__\nfrom .noise import c\nimport denoise_lib.metrics\nfrom denoise_lib import losses\n"
+        "from denoise_lib.classroom import course\nimport torch\n\ndef later():\n    from .saliency import j\n"
     )
-    assert library_imports(source) == {"a", "b", "d", "e", "h", "i"}
+    assert library_imports(source, "module") == {"data", "noise", "metrics", "losses", "classroom.course", "saliency"}
+    source.write_text("from .course import Course\nfrom ..data import mnist\nfrom .. import noise\n")
+    assert library_imports(source, "classroom.module") == {"classroom.course", "data", "noise"}
 
 
 def test_the_import_is_lazy() -> None:
@@ -120,7 +77,7 @@ def test_an_unknown_name_is_told_as_python_does() -> None:
         from denoise_lib import unet  # noqa: F401
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if ">>> " in (PACKAGE / f"{name}.py").read_text(encoding="utf-8")])
+@pytest.mark.parametrize("module", [name for name in MODULES if ">>> " in FILES[name].read_text(encoding="utf-8")])
 def test_examples_in_docstrings_are_true(module: str) -> None:
     results = doctest.testmod(importlib.import_module(f"denoise_lib.{module}"), extraglobs={"torch": torch})
     assert results.attempted > 0 and results.failed == 0
