@@ -176,8 +176,8 @@ def _saliency_options(parser: argparse.ArgumentParser) -> None:
 
 def _reproduce(options: argparse.Namespace) -> int:
     from . import experiments
+    from .internal.checks import check_count
     from .results import markdown_table
-    from .validation import check_count
 
     if options.baselines:
         experiments.measure_baselines(options.output, options.data)
@@ -208,8 +208,8 @@ def _cell(options: argparse.Namespace) -> int:
 
 def _reproduce_photos(options: argparse.Namespace) -> int:
     from . import photo_experiments as experiments
+    from .internal.checks import check_count
     from .photo_results import photo_table
-    from .validation import check_count
 
     photos = experiments.Photos(options.photos, options.held_out, _cell(options), options.about)
     if options.baselines:
@@ -246,7 +246,7 @@ def _reproduce_saliency(options: argparse.Namespace) -> int:
 
 
 def _check_alone(options: argparse.Namespace) -> None:
-    from .distributed import world
+    from .internal.distributed import world
 
     if world().size > 1 and options.run is not _train:
         raise ValueError("torchrun is for `train` alone, where several processes train one network; run this without it.")
@@ -275,7 +275,7 @@ def _train_on_digits(options: argparse.Namespace) -> int:
 
     from . import experiments
     from .data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed
-    from .distributed import world
+    from .internal.distributed import world
     from .noise import parse_noise
     from .training import evaluate, fit
     from .weights import write_weights
@@ -321,9 +321,9 @@ def _train_on_photos(options: argparse.Namespace) -> int:
 
 
 def _denoise(options: argparse.Namespace) -> int:
+    from .internal.checks import check_count, check_number
+    from .internal.devices import default_device
     from .own_photos import denoise_file
-    from .training import default_device
-    from .validation import check_count, check_number
     from .weights import load_pretrained
 
     if options.mu is not None:

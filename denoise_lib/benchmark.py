@@ -17,15 +17,18 @@ from torch import Tensor
 
 from .alternatives import benchmark_alternatives
 from .figures import panel, png, residual, tile
+from .internal.atomic_write import write_json
+from .internal.checks import check_choice, check_count, check_function, check_list, check_path, kind, reading
+from .internal.devices import default_device, machine
+from .internal.tables import table
 from .limits import benchmark_limits
 from .noise import MODERATE
 from .renders import example_digits, models_for, noisy_copy, render_denoised
-from .results import machine, read_results, results_file, table, write_json
+from .results import read_results, results_file
 from .saliency import output_sum, smoothgrad
 from .timing import MOST_REPEATS, Row, rows_of, take_turns
-from .training import default_device, predict
+from .training import predict
 from .training_speed import benchmark_growth, benchmark_training
-from .validation import check_choice, check_count, check_function, check_list, check_path, kind, reading
 from .weights import load_pretrained
 
 IMAGES, SAMPLES, NOISE_LEVEL = 16, 50, 0.15

@@ -20,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from .exercise import NOT_ATTEMPTED, Exercise, Outcome, judge
+from .internal.atomic_write import write_json
+from .internal.checks import check_choice, check_count, check_instance, check_path, kind
+from .internal.tables import table
 from .network_assignment import NETWORK_ASSIGNMENT
 from .network_exercises import NETWORK_EXERCISES
 from .noise2noise_assignment import NOISE2NOISE_ASSIGNMENT
 from .noise2noise_exercises import NOISE2NOISE_EXERCISES
 from .noise_assignment import NOISE_ASSIGNMENT
 from .noise_exercises import NOISE_EXERCISES
-from .results import table, write_json
 from .saliency_assignment import SALIENCY_ASSIGNMENT
 from .saliency_exercises import SALIENCY_EXERCISES
-from .validation import check_choice, check_count, check_instance, check_path, kind
 
 NOTEBOOKS = (*NOISE_EXERCISES, *NETWORK_EXERCISES, *NOISE2NOISE_EXERCISES, *SALIENCY_EXERCISES)
 PROBLEM_SETS = (*NOISE_ASSIGNMENT, *NETWORK_ASSIGNMENT, *NOISE2NOISE_ASSIGNMENT, *SALIENCY_ASSIGNMENT)

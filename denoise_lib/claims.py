@@ -18,8 +18,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from .saliency import evaluating, output_sum, smoothgrad, squared_error
-from .validation import (
+from .internal.checks import (
     LARGEST,
     check_choice,
     check_count,
@@ -34,6 +33,8 @@ from .validation import (
     check_same_shape,
     check_tensor,
 )
+from .internal.devices import evaluating
+from .saliency import output_sum, smoothgrad, squared_error
 
 THRESHOLD = 0.2
 """A pixel with a channel that is further than this from its clean value counts as noisy."""

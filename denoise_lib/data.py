@@ -15,9 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from .digits import mnist, without
-from .noise import Blend, Noise
-from .photographs import photos
-from .validation import (
+from .internal.checks import (
     FLOATS,
     check_count,
     check_device,
@@ -28,6 +26,8 @@ from .validation import (
     check_tensor,
     kind,
 )
+from .noise import Blend, Noise
+from .photographs import photos
 
 __all__ = ["NoisyImages", "NoisyPairs", "as_float_images", "mnist", "photos", "training_noise_seed", "without"]
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .downloads import DataError, cache_folder, check_file, data_folder, download_file
-from .validation import check_choice, check_flag
+from .downloads import DataError, check_file, download_file
+from .internal.checks import check_choice, check_flag
+from .internal.folders import cache_folder, data_folder
 
 SMALL_TEST_PER_DIGIT = 100
 # Bytes of the full set's files, by the name that torchvision gives them.

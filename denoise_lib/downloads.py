@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from .connections import Refused, answer, reason
-from .partial_files import partial_file
-from .validation import check_choice, check_count, check_list, check_number, check_path, kind
+from .internal.atomic_write import partial_file
+from .internal.checks import check_choice, check_count, check_list, check_number, check_path, kind
 
 BLOCK = 2**18
 BUSY = (408, 425, 429)  # worth asking again, like every 5xx
@@ -135,18 +135,6 @@ def unpack_archive(archive: Path, folder: Path, *, members: int, size: int) -> N
     except Exception as error:  # tarfile raises many kinds
         advice = "make room, or delete it, and it will be downloaded again"
         raise DataError(f"{archive} cannot be unpacked ({reason(error)}): {advice}.") from error
-
-
-def data_folder() -> Path:
-    """Where downloads are kept: the folder DENOISE_DATA, or `~/.cache/denoise_lib` (XDG_CACHE_HOME is honoured)."""
-    if os.environ.get("DENOISE_DATA"):
-        return Path(os.environ["DENOISE_DATA"])
-    return cache_folder()
-
-
-def cache_folder() -> Path:
-    """`~/.cache/denoise_lib`, or its like under XDG_CACHE_HOME."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "denoise_lib"
 
 
 def _check_unpacked_size(archive: Path, size: int) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .validation import check_count, check_generator, check_images, check_instance, check_list, kind, reading
+from .internal.checks import check_count, check_generator, check_images, check_instance, check_list, kind, reading
 
 NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
 CHANGES_INPUT, OTHER_TYPE, OTHER_DEVICE = "changes its input", "wrong type of number", "wrong device"

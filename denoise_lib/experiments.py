@@ -20,14 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from .data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed, without
-from .jobs import check_scheduler
+from .internal.atomic_write import write_json
+from .internal.checks import check_choice, check_count, check_instance, check_path
+from .internal.devices import default_device, machine
+from .internal.parallel import check_scheduler
+from .internal.seeding import new_network
 from .metrics import mse
 from .models import Autoencoder, UNet, count_parameters
 from .noise import MODERATE, Blend
-from .results import LEVELS, machine, markdown_table, read_results, results_file, summarize, write_json
-from .sweeps import checkpoint_file, keep_run, kept_result, new_network, sweep
-from .training import default_device, evaluate, fit, predict
-from .validation import check_choice, check_count, check_instance, check_path
+from .results import LEVELS, markdown_table, read_results, results_file, summarize
+from .sweeps import checkpoint_file, keep_run, kept_result, sweep
+from .training import evaluate, fit, predict
 from .weights import read_weights, write_weights
 
 BLIND_RANGE = (0.0, 0.5)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .downloads import DataError
 from .figures import panel, picture, png, residual, tile
+from .internal.checks import check_choice, check_count, check_function, check_images, check_list, check_number, kind
 from .kernels import MARGIN
 from .metrics import psnr
 from .noise import MODERATE, add_noise
@@ -38,7 +39,6 @@ from .renders import (
 from .results import LEVELS
 from .targets import CORRUPTIONS
 from .training import predict
-from .validation import check_choice, check_count, check_function, check_images, check_list, check_number, kind
 from .weights import load_pretrained
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from .internal.checks import check_model, kind
 from .photo_experiments import PARAMETER_LIMIT
-from .validation import check_model, kind
 
 MARK = "denoise-weights:"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

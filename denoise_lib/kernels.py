@@ -13,8 +13,7 @@ import torch
 from scipy.ndimage import sobel
 from torch import Tensor, nn
 
-from .saliency import check_pixel, output_gradient
-from .validation import (
+from .internal.checks import (
     check_choice,
     check_count,
     check_images,
@@ -24,6 +23,7 @@ from .validation import (
     check_same_shape,
     check_tensor,
 )
+from .saliency import check_pixel, output_gradient
 
 MARGIN = 4
 """Pixels on each side of a kernel's centre in its window."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .validation import check_output
+from .internal.checks import check_output
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

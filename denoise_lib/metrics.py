@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from .validation import check_flag, check_images, check_number, check_same_shape
+from .internal.checks import check_flag, check_images, check_number, check_same_shape
 
 
 def mse(a: Tensor, b: Tensor) -> float:

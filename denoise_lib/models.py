@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, max_pool2d, relu
 
-from .validation import check_flag, check_model, check_output
+from .internal.checks import check_flag, check_model, check_output, check_size
 
 
 class UNet(nn.Module):
@@ -365,40 +365,3 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def check_size(x: Tensor, *, channels: int, multiple: int, network: str, weight: Tensor | None = None) -> None:
-    """Raise a clear error unless x is a float batch (N, channels, H, W) with H and W divisible by `multiple`.
-
-    With one of the network's weights, x must also have its dtype and be on its device. Only the shape and the type are looked
-    at: looking at values would stall a GPU on every step.
-    """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{network} takes a torch.Tensor of shape (N, {channels}, H, W), but got a {type(x).__name__}.")
-    if not x.is_floating_point():
-        raise TypeError(f"{network} takes float images in [0, 1], but got {x.dtype}; write image.float() / 255.")
-    if x.dim() != 4 or x.shape[1] != channels:
-        raise ValueError(
-            f"{network} takes images of shape (N, {channels}, H, W), but got {tuple(x.shape)}; "
-            f"for example torch.rand(8, {channels}, {7 * multiple}, {7 * multiple})."
-        )
-    height, width = x.shape[-2:]
-    if height % multiple or width % multiple or not height or not width:
-        raise ValueError(
-            f"{network} needs a height and a width that divide by {multiple}, but got {height} x {width}; "
-            f"pad the image to {-(-max(height, 1) // multiple) * multiple} x {-(-max(width, 1) // multiple) * multiple}."
-        )
-    if weight is not None:
-        _check_type(x, weight, network)
-
-
-def _check_type(x: Tensor, weight: Tensor, network: str) -> None:
-    """Whether a layer with this weight can compute with x; its own complaint would speak of biases."""
-    if x.layout != torch.strided:
-        raise TypeError(f"{network} takes a dense tensor, but got {x.layout}; write image.to_dense().")
-    if x.device != weight.device:
-        raise ValueError(
-            f"{network} is on {weight.device}, but the images are on {x.device}; write image.to({str(weight.device)!r})."
-        )
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise TypeError(f"{network} computes in {weight.dtype}, but got {x.dtype}; write image.to({weight.dtype}).")
-    if x.is_inference() and torch.is_grad_enabled():
-        raise ValueError(f"{network} cannot take gradients of images made in torch.inference_mode(); write image.clone().")

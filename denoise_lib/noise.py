@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from .validation import check_choice, check_count, check_flag, check_generator, check_images, check_number, kind
+from .internal.checks import check_choice, check_count, check_flag, check_generator, check_images, check_number, kind
 
 MILD, MODERATE, SEVERE = 0.10, 0.25, 0.40
 """The three levels of mu in Casey and Racape, Figure 1."""

@@ -21,10 +21,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from .downloads import cache_folder
+from .internal.checks import check_count, check_flag
+from .internal.folders import cache_folder
+from .internal.seeding import stream_seed
 from .noise import PointSample
 from .photographs import photo_files, square_crops
-from .validation import check_count, check_flag, stream_seed
 
 TEST_PAIRS = 1000
 """Size of the test set behind the results on photos."""

@@ -20,17 +20,8 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
 from .data import TEST_NOISE_SEED, NoisyImages, NoisyPairs, mnist, training_noise_seed
-from .jobs import check_scheduler
-from .losses import LOSSES
-from .metrics import mse, psnr
-from .models import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet, count_parameters
-from .noise import MODERATE, Bernoulli, Blend, parse_noise
-from .pairs import MOST_PAIRS, TEST_PAIRS, PhotoPairs, photo_pairs
-from .photo_results import photo_table
-from .results import machine, read_results, results_file, write_json
-from .sweeps import checkpoint_file, keep_run, kept_result, new_network, sweep
-from .training import default_device, evaluate, fit, predict
-from .validation import (
+from .internal.atomic_write import write_json
+from .internal.checks import (
     check_choice,
     check_count,
     check_flag,
@@ -41,6 +32,18 @@ from .validation import (
     check_path,
     kind,
 )
+from .internal.devices import default_device, machine
+from .internal.parallel import check_scheduler
+from .internal.seeding import new_network
+from .losses import LOSSES
+from .metrics import mse, psnr
+from .models import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet, count_parameters
+from .noise import MODERATE, Bernoulli, Blend, parse_noise
+from .pairs import MOST_PAIRS, TEST_PAIRS, PhotoPairs, photo_pairs
+from .photo_results import photo_table
+from .results import read_results, results_file
+from .sweeps import checkpoint_file, keep_run, kept_result, sweep
+from .training import evaluate, fit, predict
 from .weights import read_weights, write_weights
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {

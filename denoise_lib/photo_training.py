@@ -12,15 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import TEST_NOISE_SEED, NoisyImages, training_noise_seed
-from .distributed import world
-from .metrics import psnr, ssim
-from .models import TinyDenoiser, TNet, count_parameters
-from .noise import MILD, MODERATE, SEVERE, Blend, parse_noise
-from .own_photos import denoise_image
-from .photographs import patches, photo_files, photo_tensor, photos, read_photo
-from .results import machine
-from .training import SCHEDULES, default_device, fit, predict
-from .validation import (
+from .internal.checks import (
     check_choice,
     check_count,
     check_flag,
@@ -31,6 +23,14 @@ from .validation import (
     check_path,
     kind,
 )
+from .internal.devices import default_device, machine
+from .internal.distributed import world
+from .metrics import psnr, ssim
+from .models import TinyDenoiser, TNet, count_parameters
+from .noise import MILD, MODERATE, SEVERE, Blend, parse_noise
+from .own_photos import denoise_image
+from .photographs import patches, photo_files, photo_tensor, photos, read_photo
+from .training import SCHEDULES, fit, predict
 from .weights import write_weights
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"tiny-denoiser": TinyDenoiser, "tnet": TNet}

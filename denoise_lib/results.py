@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
-from importlib import metadata, resources
+from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from .internal.checks import check_path, check_real, kind, reading
 from .noise import MILD, MODERATE, SEVERE
-from .partial_files import write_whole
-from .validation import check_device, check_list, check_path, check_real, kind, reading
 
 LEVELS: dict[str, float] = {"mild": MILD, "moderate": MODERATE, "severe": SEVERE}
 # Casey and Racape, Table 1: mean squared error, seconds to train, milliseconds to infer (one untimed-warm-up forward pass).
@@ -62,30 +57,6 @@ def results_file(output: str | os.PathLike[str]) -> Path:
             f"output must be a file name that ends in .json, but is {str(output)!r:.60}; for example results/mine.json."
         )
     return path
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically: a reader sees the old file or the new one, never a torn one."""
-    path = Path(check_path(path))
-    try:
-        text = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"content must be of dictionaries, lists, texts and numbers, as JSON has them ({error}).") from None
-    write_whole(path, text)
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Hardware and versions, to stand beside every measured number."""
-    device = check_device(device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    return {
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "denoise_lib": metadata.version("denoise-lib"),
-        "date": date.today().isoformat(),
-    }
 
 
 @reading("results", "the runs of read_results('unet_vs_autoencoder')")
@@ -173,38 +144,8 @@ def headline(key: str, value: float) -> None:
     print(f"headline  {key}: {value:.4g}   band {low:.4g} .. {high:.4g}   {verdict}")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table: the first column to the left, all others to the right.
-
-    Example:
-        >>> print(table(["network", "dB"], [["TNet", 25.1]]))
-        | network | dB |
-        |---|---:|
-        | TNet | 25.1 |
-    """
-    columns = check_list(columns, "columns", ["network", "dB"])
-    if not isinstance(rows, (list, tuple, Iterator)):
-        raise TypeError(f"rows must be a list of rows, but is {kind(rows)}; for example rows=[['TNet', 25.1]].")
-    rows = [*rows]
-    for row in rows:
-        if not isinstance(row, (list, tuple)):
-            raise TypeError(f"each row must be a list of cells, but one is {kind(row)}; for example rows=[['TNet', 25.1]].")
-        if len(row) != len(columns):
-            shown = " ".join(repr([*row]).split())[:80]
-            raise ValueError(f"each row needs {len(columns)} cells, one a column, but one has {len(row)}: {shown}.")
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
-    joined = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
-    joined[1] = joined[1].replace(" ", "")
-    return "\n".join(joined)
-
-
 def format_mse(mean: float, std: float | None = None) -> str:
     """'0.00487 ± 0.00003'; the deviation is left out where there is one seed."""
     return f"{check_real(mean, 'mean'):.5f}" + (f" ± {check_real(std, 'std'):.5f}" if std is not None else "")
 
 
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"CPU {model or platform.machine()}, {os.cpu_count()} cores"

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .validation import (
+from .internal.checks import (
     FLOATS,
     check_choice,
     check_count,
@@ -30,6 +29,7 @@ from .validation import (
     check_tensor,
     kind,
 )
+from .internal.devices import evaluating
 
 Score = Callable[..., Tensor]
 Place = tuple[int, int] | Tensor | None
@@ -361,13 +361,3 @@ def _plain(x: Tensor) -> Tensor:
     return x.clone() if x.is_inference() else x.detach()
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and back to what each layer was in: some may be frozen while the others train."""
-    modes = {module: module.training for module in check_model(model).modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -30,15 +30,8 @@ from .claims import (
     summary,
 )
 from .data import as_float_images, mnist
-from .kernels import effective_receptive_field, kernel_facts, kernel_windows, radius
-from .metrics import psnr
-from .models import TNet
-from .noise import MODERATE, add_noise
-from .pairs import TEST_PAIRS, distinct_photos, photo_pairs
-from .results import machine, read_results, results_file, table, write_json
-from .saliency import MOST_SAMPLES, self_influence, smoothgrad
-from .training import predict
-from .validation import (
+from .internal.atomic_write import write_json
+from .internal.checks import (
     check_choice,
     check_count,
     check_flag,
@@ -50,6 +43,16 @@ from .validation import (
     check_tensor,
     reading,
 )
+from .internal.devices import machine
+from .internal.tables import table
+from .kernels import effective_receptive_field, kernel_facts, kernel_windows, radius
+from .metrics import psnr
+from .models import TNet
+from .noise import MODERATE, add_noise
+from .pairs import TEST_PAIRS, distinct_photos, photo_pairs
+from .results import read_results, results_file
+from .saliency import MOST_SAMPLES, self_influence, smoothgrad
+from .training import predict
 from .weights import load_pretrained
 
 PARTS = ("groups", "self_influence", "intervention", "kernels", "randomised", "smoothgrad_noise", "classifier")

@@ -8,27 +8,22 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import torch
 from torch import nn
 
-from .downloads import cache_folder
-from .jobs import check_scheduler, run_jobs
-from .partial_files import write_whole
-from .validation import check_count, check_path
+from .internal.atomic_write import write_whole
+from .internal.checks import check_count, check_path
+from .internal.folders import cache_folder
+from .internal.parallel import check_scheduler, run_jobs
 from .weights import read_weights, write_weights
 
 MARK = ".sweep"
 """A file in a sweep's folder, by which a worker sees whether it has the same disk."""
-_DRAWING = threading.Lock()
-
-
 class Named(Protocol):
     """A run: its name is unique, and a file name."""
 
@@ -116,13 +111,6 @@ def keep_run(folder: Path, run: Named, model: nn.Module, result: dict[str, Any],
 def checkpoint_file(folder: Path, run: Named) -> Path:
     """Where a run is kept while it trains."""
     return folder / f"{run.name}.pt"
-
-
-def new_network(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """A network whose initial weights follow the seed; torch's global generator is left as it was."""
-    with _DRAWING, torch.random.fork_rng():  # the generator is one for all threads, and a cluster's worker may have several
-        torch.manual_seed(seed)
-        return make()
 
 
 def _mark(folder: Path) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .internal.checks import check_choice, check_count, check_flag, check_generator, check_images, check_number
 from .noise import clipped_normal_moments
-from .validation import check_choice, check_count, check_flag, check_generator, check_images, check_number
 
 POWERS = {"L2": 2.0, "L1": 1.0, "L0": 0.05}
 """Each loss as a power of the error; a small power stands for L0, which counts the targets that are missed."""

@@ -11,34 +11,26 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from .checkpoint_folders import CheckpointFolder
-from .checkpoints import CheckpointError, History, TrainingState
-from .distributed import World, join, local_gpu, world
-from .losses import LOSSES, AnnealedL0, Loss
-from .metrics import mse, psnr, ssim
-from .saliency import evaluating
-from .validation import (
+from .internal.batches import BatchPlan, count_pairs, serve_batches
+from .internal.checkpoints import CheckpointError, CheckpointFolder, History, TrainingState
+from .internal.checks import (
     check_choice,
     check_count,
-    check_device,
     check_flag,
     check_function,
     check_images,
-    check_model,
     check_number,
     check_output,
     check_path,
@@ -46,8 +38,12 @@ from .validation import (
     check_same_shape,
     check_tensor,
     kind,
-    stream_seed,
 )
+from .internal.devices import Precision, default_device, device_of, evaluating, synchronize
+from .internal.distributed import join
+from .internal.seeding import stream_seed
+from .losses import LOSSES, AnnealedL0, Loss
+from .metrics import mse, psnr, ssim
 
 SCHEDULES = ("one-cycle", "cosine")
 MOST_EPOCHS = 10**6
@@ -263,55 +259,6 @@ def evaluate(model: nn.Module, noisy: Tensor, clean: Tensor, *, batch_size: int 
     )
 
 
-def default_device(device: torch.device | str | None = None) -> torch.device:
-    """The device asked for, or CUDA where there is one, or the CPU; a clear error where the device asked for is missing."""
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    chosen = check_device(device)
-    # Of several processes on one machine, each has a GPU of its own.
-    return torch.device("cuda", local_gpu()) if chosen == torch.device("cuda") and world().size > 1 else chosen
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until a GPU has done all that was launched: without this, a clock measures the launch and not the work."""
-    if not isinstance(device, torch.device):
-        raise TypeError(f"device must be a torch.device, but is {kind(device)}; for example torch.device('cpu').")
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def half_precision(device: torch.device) -> torch.dtype:
-    """The 16-bit dtype in which a device computes natively: float16 on GPUs older than Ampere, such as Colab's T4."""
-    # `is_bf16_supported()` alone also counts emulation, which a T4 has and which is slow.
-    native = device.type == "cpu" or torch.cuda.get_device_capability(device) >= (8, 0)
-    return torch.bfloat16 if native else torch.float16
-
-
-class Precision:
-    """Mixed precision for one training: which dtype the forward pass computes in, and how the loss is scaled."""
-
-    def __init__(self, device: torch.device, amp: bool | None) -> None:
-        self.device = device = check_device(device)
-        self.enabled = device.type == "cuda" if amp is None else check_flag(amp, "amp")
-        self.dtype = half_precision(device)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.enabled and self.dtype == torch.float16)
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which the forward pass runs."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.enabled)
-
-
-@dataclass(frozen=True)
-class BatchPlan:
-    """How the pairs are served."""
-
-    batch_size: int
-    shuffle: bool
-    seed: int
-    epochs: int
-    processes: World
-
-
 def _train_epoch(
     model: nn.Module,
     dataset: Dataset[Any],
@@ -397,31 +344,6 @@ def _validation_loss(
     return total / count
 
 
-def serve_batches(
-    dataset: Dataset[Any], size: int, device: torch.device, generator: torch.Generator | None, shuffle: bool = True
-) -> Iterable[tuple[Tensor, Tensor]]:
-    """Batches on the device: straight from a tensor where the data set can, else through a `DataLoader`."""
-    if hasattr(dataset, "batches"):
-        return dataset.batches(size, device, generator=generator, shuffle=shuffle)  # type: ignore[no-any-return]
-    mixed = shuffle and generator is not None
-    # Without a generator of its own, a loader takes a number from torch's global one.
-    own = generator or torch.Generator()
-    loader = DataLoader(dataset, batch_size=size, shuffle=mixed, generator=own, collate_fn=_collate)
-    return ((noisy.to(device), target.to(device)) for noisy, target in loader)
-
-
-def _collate(pairs: list[Any]) -> list[Tensor]:
-    """A batch of pairs, as torch makes it."""
-    try:
-        first, second = default_collate(pairs)
-        return [check_tensor(first, "inputs"), check_tensor(second, "targets")]
-    except (TypeError, ValueError, RuntimeError, KeyError):
-        raise TypeError(
-            f"a data set must serve pairs (input, target) of tensors, all of one shape, but served {kind(pairs[0])}; "
-            "for example torch.utils.data.TensorDataset(noisy, clean)."
-        ) from None
-
-
 def _loss_function(loss: str | Loss) -> Loss:
     if isinstance(loss, type):
         raise TypeError(f"loss must be a function (output, target), but is a class; write {loss.__name__}().")
@@ -449,23 +371,6 @@ def _scheduler(
         return CosineAnnealingLR(optimizer, T_max=steps)
     # One step more than is taken: the last scheduler.step() looks one ahead.
     return OneCycleLR(optimizer, max_lr=lr, total_steps=steps + 1)
-
-
-def count_pairs(dataset: Any, name: str) -> int:
-    no_pairs = isinstance(dataset, (Tensor, np.ndarray, str, bytes, dict))
-    if no_pairs or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-        raise TypeError(
-            f"{name} must be a torch Dataset of pairs with a length, but is a {type(dataset).__name__}; "
-            "for example NoisyImages(mnist(), Blend(0.25))."
-        )
-    if not len(dataset):
-        raise ValueError(f"{name} is empty; pass at least one pair.")
-    return len(dataset)
-
-
-def device_of(model: nn.Module) -> torch.device:
-    first = next(check_model(model).parameters(), None)
-    return first.device if first is not None else torch.device("cpu")
 
 
 def _progress_line(history: History, epochs: int) -> str:

@@ -22,11 +22,12 @@ from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset
 
 from .data import NoisyImages, NoisyPairs
+from .internal.checks import check_choice, check_count, check_instance
+from .internal.devices import Precision, default_device
 from .models import Autoencoder, TNet, UNet
 from .noise import MODERATE, Blend, Gaussian
 from .timing import MOST_REPEATS, Row, rows_of, take_turns
-from .training import Precision, default_device, fit
-from .validation import check_choice, check_count, check_instance
+from .training import fit
 
 STEPS = {"cpu": 16, "cuda": 150}
 """Steps of one round: seconds of work."""

@@ -18,9 +18,9 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
+from .internal.atomic_write import write_whole
+from .internal.checks import check_choice, check_device, check_path, kind
 from .models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet
-from .partial_files import write_whole
-from .validation import check_choice, check_device, check_path, kind
 
 NETWORKS: dict[str, type[nn.Module]] = {
     network.__name__: network for network in (UNet, Autoencoder, TNet, BaseNet, Noise2NoiseUNet, TinyDenoiser)

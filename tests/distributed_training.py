@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from denoise_lib import Autoencoder, Blend, Gaussian, NoisyImages, NoisyPairs, TNet, UNet, fit, mnist, psnr
-from denoise_lib.distributed import World, world
+from denoise_lib.internal.distributed import World, world
 from denoise_lib.training import predict
 
 torch.set_num_threads(1)

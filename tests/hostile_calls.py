@@ -32,7 +32,6 @@ from denoise_lib import (
     explorers,
     figures,
     handing_in,
-    jobs,
     kernels,
     limits,
     losses,
@@ -53,10 +52,11 @@ from denoise_lib import (
     timing,
     training,
     training_speed,
-    validation,
     weights,
 )
-from denoise_lib.checkpoints import History
+from denoise_lib.internal import atomic_write, devices, parallel, tables
+from denoise_lib.internal import checks as internal_checks
+from denoise_lib.internal.checkpoints import History
 
 Arguments = dict[str, Any]
 BLEND = noise.Blend(0.25)
@@ -272,7 +272,7 @@ def long_calls() -> dict[str, Call]:
     """What trains or measures for minutes: spoilt alone."""
     run, photos = experiments.Run("unet", "mild", data="small"), photo_experiments.Photos("builtin", cell=2)
     pair = {"noisy": colour(), "clean": colour(1)}
-    batches, step = uniform(1, 1, 1, 4, 4), {"precision": training.Precision(torch.device("cpu"), False)}
+    batches, step = uniform(1, 1, 1, 4, 4), {"precision": devices.Precision(torch.device("cpu"), False)}
     functions: list[tuple[Callable[..., Any], Arguments]] = [
         (experiments.execute, {"run": run, "folder": "runs", "device": "cpu", "threads": 1}),
         (
@@ -359,43 +359,43 @@ def long_calls() -> dict[str, Call]:
 
 CALLS: dict[str, Call] = {
     # --- floor 0
-    "validation.check_tensor": Call(validation.check_tensor, lambda: {"value": gray(), "name": "x"}, fixed=("name",)),
-    "validation.check_images": Call(validation.check_images, lambda: {"image": gray()}),
-    "validation.check_same_shape": Call(
-        validation.check_same_shape,
+    "internal.checks.check_tensor": Call(internal_checks.check_tensor, lambda: {"value": gray(), "name": "x"}, fixed=("name",)),
+    "internal.checks.check_images": Call(internal_checks.check_images, lambda: {"image": gray()}),
+    "internal.checks.check_same_shape": Call(
+        internal_checks.check_same_shape,
         lambda: {"a": gray(), "b": gray(1), "name_a": "a", "name_b": "b"},
         fixed=("name_a", "name_b"),
     ),
-    "validation.check_pair": Call(validation.check_pair, lambda: {"a": gray(), "b": gray(1)}),
-    "validation.check_model": Call(validation.check_model, lambda: {"model": network()}),
-    "validation.check_output": Call(validation.check_output, lambda: {"output": gray(), "other": gray(1)}),
-    "validation.check_list": Call(
-        validation.check_list, lambda: {"values": [1], "name": "x", "example": [1]}, fixed=("name", "example")
+    "internal.checks.check_pair": Call(internal_checks.check_pair, lambda: {"a": gray(), "b": gray(1)}),
+    "internal.checks.check_model": Call(internal_checks.check_model, lambda: {"model": network()}),
+    "internal.checks.check_output": Call(internal_checks.check_output, lambda: {"output": gray(), "other": gray(1)}),
+    "internal.checks.check_list": Call(
+        internal_checks.check_list, lambda: {"values": [1], "name": "x", "example": [1]}, fixed=("name", "example")
     ),
-    "validation.check_number": Call(
-        validation.check_number, lambda: {"value": 0.5, "name": "x", "low": 0, "example": 1}, fixed=("name", "low", "example")
+    "internal.checks.check_number": Call(
+        internal_checks.check_number, lambda: {"value": 0.5, "name": "x", "low": 0, "example": 1}, fixed=("name", "low", "example")
     ),
-    "validation.check_count": Call(
-        validation.check_count, lambda: {"value": 3, "name": "x", "example": 1}, fixed=("name", "example")
+    "internal.checks.check_count": Call(
+        internal_checks.check_count, lambda: {"value": 3, "name": "x", "example": 1}, fixed=("name", "example")
     ),
-    "validation.check_choice": Call(
-        validation.check_choice, lambda: {"value": "a", "name": "x", "choices": ("a", "b")}, fixed=("name", "choices")
+    "internal.checks.check_choice": Call(
+        internal_checks.check_choice, lambda: {"value": "a", "name": "x", "choices": ("a", "b")}, fixed=("name", "choices")
     ),
-    "validation.check_generator": Call(
-        validation.check_generator, lambda: {"generator": source(), "device": torch.device("cpu")}, fixed=("device",)
+    "internal.checks.check_generator": Call(
+        internal_checks.check_generator, lambda: {"generator": source(), "device": torch.device("cpu")}, fixed=("device",)
     ),
-    "validation.check_flag": Call(validation.check_flag, lambda: {"value": True, "name": "x"}, fixed=("name",)),
-    "validation.check_real": Call(
-        validation.check_real, lambda: {"value": 1.0, "name": "x"}, fixed=("name",), unknown="NaN is a number here"
+    "internal.checks.check_flag": Call(internal_checks.check_flag, lambda: {"value": True, "name": "x"}, fixed=("name",)),
+    "internal.checks.check_real": Call(
+        internal_checks.check_real, lambda: {"value": 1.0, "name": "x"}, fixed=("name",), unknown="NaN is a number here"
     ),
-    "validation.check_function": Call(lambda value: validation.check_function(value, "f", "x"), lambda: {"value": _double}),
-    "validation.check_instance": Call(lambda value: validation.check_instance(value, "x", str, "'a'"), lambda: {"value": "a"}),
-    "validation.check_keys": Call(
-        validation.check_keys, lambda: {"content": {"a": 1, "b": 2}, "name": "x", "keys": ("a", "b")}, fixed=("name", "keys")
+    "internal.checks.check_function": Call(lambda value: internal_checks.check_function(value, "f", "x"), lambda: {"value": _double}),
+    "internal.checks.check_instance": Call(lambda value: internal_checks.check_instance(value, "x", str, "'a'"), lambda: {"value": "a"}),
+    "internal.checks.check_keys": Call(
+        internal_checks.check_keys, lambda: {"content": {"a": 1, "b": 2}, "name": "x", "keys": ("a", "b")}, fixed=("name", "keys")
     ),
-    "validation.check_device": Call(validation.check_device, lambda: {"device": "cpu"}),
-    "validation.check_path": Call(validation.check_path, lambda: {"path": "a/b"}),
-    "validation.kind": Call(validation.kind, lambda: {"value": 1}),
+    "internal.checks.check_device": Call(internal_checks.check_device, lambda: {"device": "cpu"}),
+    "internal.checks.check_path": Call(internal_checks.check_path, lambda: {"path": "a/b"}),
+    "internal.checks.kind": Call(internal_checks.kind, lambda: {"value": 1}),
     # --- floor 1
     "noise.add_noise": Call(noise.add_noise, lambda: {"image": gray(), "mu": 0.25, "generator": source(), "clip": True}),
     "noise.Blend": Call(noise.Blend, lambda: {"mu": 0.25, "clip": True}),
@@ -416,8 +416,8 @@ CALLS: dict[str, Call] = {
         lambda model, x: models.SelfEnsemble(model)(x), lambda: {"model": network(models.TinyDenoiser), "x": colour()}
     ),
     "models.count_parameters": Call(models.count_parameters, lambda: {"module": network()}),
-    "models.check_size": Call(
-        models.check_size,
+    "internal.checks.check_size": Call(
+        internal_checks.check_size,
         lambda: {"x": gray(), "channels": 1, "multiple": 4, "network": "UNet", "weight": models.UNet().output.weight},
         fixed=("channels", "multiple", "network", "weight"),
         draws=True,
@@ -613,7 +613,7 @@ CALLS: dict[str, Call] = {
         unknown="one probe says nothing of the error",
     ),
     "saliency.check_pixel": Call(saliency.check_pixel, lambda: {"pixel": (1, 2), "x": gray()}),
-    "saliency.evaluating": Call(lambda model: saliency.evaluating(model).__enter__(), lambda: {"model": network()}),
+    "internal.devices.evaluating": Call(lambda model: devices.evaluating(model).__enter__(), lambda: {"model": network()}),
     "weights.weights_card": Call(weights.weights_card, lambda: {"name": "tnet"}),
     "weights.load_pretrained": Call(weights.load_pretrained, lambda: {"name": "tnet", "device": "cpu"}),
     "weights.read_weights": Call(weights.read_weights, lambda: {"content": _weights(), "card": weights.weights_card("tnet")}),
@@ -633,13 +633,13 @@ CALLS: dict[str, Call] = {
     ),
     "results.read_results": Call(results.read_results, lambda: {"name_or_path": "bands"}),
     "results.results_file": Call(results.results_file, lambda: {"output": "folder/file.json"}),
-    "results.write_json": Call(results.write_json, lambda: {"path": Path("folder/file.json"), "content": {"a": 1}}),
-    "results.machine": Call(results.machine, lambda: {"device": torch.device("cpu")}),
+    "internal.atomic_write.write_json": Call(atomic_write.write_json, lambda: {"path": Path("folder/file.json"), "content": {"a": 1}}),
+    "internal.devices.machine": Call(devices.machine, lambda: {"device": torch.device("cpu")}),
     "results.summarize": Call(results.summarize, lambda: {"results": stored("unet_vs_autoencoder")["runs"][:2]}),
     "results.markdown_table": Call(results.markdown_table, lambda: {"content": stored("unet_vs_autoencoder")}),
     "results.readme_table": Call(results.readme_table, lambda: {"content": stored("unet_vs_autoencoder")}),
     "results.headline": Call(results.headline, lambda: {"key": "MSE of the shipped U-Net, mild", "value": 0.001}),
-    "results.table": Call(results.table, lambda: {"columns": ["a", "b"], "rows": [["x", 1]]}),
+    "internal.tables.table": Call(tables.table, lambda: {"columns": ["a", "b"], "rows": [["x", 1]]}),
     "results.format_mse": Call(results.format_mse, lambda: {"mean": 0.1, "std": 0.01}),
     "photo_results.model_name": Call(photo_results.model_name, lambda: {"network": "tnet", "loss": "l1"}),
     "photo_results.summarize_photo_runs": Call(
@@ -681,9 +681,9 @@ CALLS: dict[str, Call] = {
         lambda: {"model": network(), "noisy": gray(side=12), "clean": gray(1, side=12), "batch_size": 2},
         unknown="a network that returns the clean images has no error",
     ),
-    "training.default_device": Call(training.default_device, lambda: {"device": "cpu"}),
-    "training.synchronize": Call(training.synchronize, lambda: {"device": torch.device("cpu")}),
-    "training.Precision": Call(training.Precision, lambda: {"device": torch.device("cpu"), "amp": False}),
+    "internal.devices.default_device": Call(devices.default_device, lambda: {"device": "cpu"}),
+    "internal.devices.synchronize": Call(devices.synchronize, lambda: {"device": torch.device("cpu")}),
+    "internal.devices.Precision": Call(devices.Precision, lambda: {"device": torch.device("cpu"), "amp": False}),
     "figures.tile": Call(figures.tile, lambda: {"images": gray(), "columns": 2, "pad": 1, "scale": 2}),
     "figures.panel": Call(figures.panel, lambda: {"pictures": [picture()], "titles": ["one"], "columns": 1, "gap": 3}),
     "figures.residual": Call(
@@ -975,11 +975,11 @@ CALLS: dict[str, Call] = {
     "benchmark.alternatives_table": Call(benchmark.alternatives_table, lambda: {"content": stored("benchmark")}),
     "benchmark.growth_table": Call(benchmark.growth_table, lambda: {"content": stored("benchmark")}),
     "timing.rows_of": Call(timing.rows_of, lambda: {"seconds": {"ours": 1.0, "theirs": 2.0}}),
-    "jobs.run_jobs": Call(
-        lambda work, jobs_, processes, scheduler: list(jobs.run_jobs(work, jobs_, processes=processes, scheduler=scheduler)),
+    "internal.parallel.run_jobs": Call(
+        lambda work, jobs_, processes, scheduler: list(parallel.run_jobs(work, jobs_, processes=processes, scheduler=scheduler)),
         lambda: {"work": abs, "jobs_": [1, 2], "processes": 1, "scheduler": None},
     ),
-    "jobs.check_scheduler": Call(jobs.check_scheduler, lambda: {"scheduler": None}),
+    "internal.parallel.check_scheduler": Call(parallel.check_scheduler, lambda: {"scheduler": None}),
     "handing_in.pack_weights": Call(handing_in.pack_weights, lambda: {"network": network(models.TinyDenoiser)}),
     "handing_in.check_size": Call(handing_in.check_size, lambda: {"weights": {"a": uniform(3)}}),
     "handing_in.unpack_weights": Call(handing_in.unpack_weights, lambda: {"text": _packed()}),
@@ -996,22 +996,22 @@ LEFT_OUT: dict[str, str] = {
     },
     **dict.fromkeys(
         (
-            "checkpoints.History", "exercise.Mistake", "exercise.Exercise", "exercise.Exercise.observe", "exercise.Outcome",
+            "internal.checkpoints.History", "exercise.Mistake", "exercise.Exercise", "exercise.Exercise.observe", "exercise.Outcome",
             "exercise.Run", "experiments.Recipe", "own_photos.Denoised", "own_photos.Geometry", "pairs.PhotoPairs",
-            "photo_experiments.Recipe", "saliency.Estimate", "training.BatchPlan", "training.Scores",
+            "photo_experiments.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "training.Scores",
             "limits.Cost", "training_speed.Setting",
         ),
         RECORD,
     ),
     **dict.fromkeys(
         (
-            "checkpoint_folders.CheckpointFolder", "checkpoint_folders.CheckpointFolder.file", "checkpoint_folders.code_of",
-            "checkpoints.TrainingState", "checkpoints.TrainingState.load", "checkpoints.TrainingState.try_to_save",
-            "distributed", "limits.Meter", "limits.product_speed", "limits.convolution_speed", "limits.copy_speed",
+            "internal.checkpoints.CheckpointFolder", "internal.checkpoints.CheckpointFolder.file", "internal.checkpoints.code_of",
+            "internal.checkpoints.TrainingState", "internal.checkpoints.TrainingState.load", "internal.checkpoints.TrainingState.try_to_save",
+            "internal.distributed", "limits.Meter", "limits.product_speed", "limits.convolution_speed", "limits.copy_speed",
             "training_speed.Setting.pairs", "training_speed.OnePairAtATime", "training_speed.OnePairAtATime.__getitem__",
-            "training_speed.papers_loop", "partial_files", "sweeps",
-            "training.half_precision", "training.serve_batches", "training.count_pairs", "training.device_of",
-            "noise.draw_per_pixel", "validation.reading", "validation.stream_seed",
+            "training_speed.papers_loop", "internal.atomic_write", "sweeps",
+            "internal.devices.half_precision", "internal.batches.serve_batches", "internal.batches.count_pairs", "internal.devices.device_of",
+            "noise.draw_per_pixel", "internal.checks.reading", "internal.seeding",
         ),
         INSIDE,
     ),

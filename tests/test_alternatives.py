@@ -15,7 +15,7 @@ from torch.optim import Adam
 from denoise_lib import Autoencoder, TNet, UNet
 from denoise_lib import alternatives as module
 from denoise_lib.alternatives import TOGETHER, benchmark_alternatives, pay_back, step_at_once
-from denoise_lib.training import Precision
+from denoise_lib.internal.devices import Precision
 from denoise_lib.training_speed import SETTINGS, training_step
 
 CPU = torch.device("cpu")

@@ -25,7 +25,8 @@ from denoise_lib.benchmark import (
     limits_table,
     readme_speed_table,
 )
-from denoise_lib.results import read_results, write_json
+from denoise_lib.internal.atomic_write import write_json
+from denoise_lib.results import read_results
 
 # --- what is measured ---
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Subset
 
-from denoise_lib import checkpoint_folders
-from denoise_lib.checkpoint_folders import CheckpointFolder, checkpoint_folder, code_of
 from denoise_lib.data import NoisyImages, NoisyPairs
+from denoise_lib.internal import checkpoints
+from denoise_lib.internal.checkpoints import CheckpointFolder, checkpoint_folder, code_of
 from denoise_lib.models import TNet, UNet
 from denoise_lib.noise import Blend, Gaussian
 from denoise_lib.training import CheckpointError, History, TrainingInterrupted, fit
@@ -53,7 +53,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with a cache folder, without Drive and outside of Colab."""
     monkeypatch.delenv("DENOISE_CHECKPOINTS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(checkpoint_folders, "DRIVE", tmp_path / "MyDrive")
+    monkeypatch.setattr(checkpoints, "DRIVE", tmp_path / "MyDrive")
     monkeypatch.delitem(sys.modules, "google.colab", raising=False)
     return tmp_path
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from denoise_lib.checkpoints import CheckpointError, History
 from denoise_lib.data import NoisyImages
+from denoise_lib.internal.atomic_write import partial_file
+from denoise_lib.internal.checkpoints import CheckpointError, History
 from denoise_lib.noise import Blend
-from denoise_lib.partial_files import partial_file
 from denoise_lib.training import fit
 
 Content = dict[str, Any]

@@ -14,14 +14,7 @@ from hypothesis import strategies as st
 from nbformat import NotebookNode
 
 from denoise_lib.classroom import repair as module
-from denoise_lib.classroom.repair import (
-    UnreadableError,
-    assignment_share,
-    graded_cells,
-    is_put_back,
-    read_notebook,
-    repair,
-)
+from denoise_lib.classroom.repair import UnreadableError, assignment_share, graded_cells, is_put_back, read_notebook, repair
 
 STUB = "# GRADED CELL half\ndef half(x):\n    ...  # your code here"
 CHECK = "# GRADED CELL half-check\ncheck.half(half)"

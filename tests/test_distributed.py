@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from denoise_lib import UNet
-from denoise_lib.distributed import World, join, world
+from denoise_lib.internal.distributed import World, join, world
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent

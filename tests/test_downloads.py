@@ -27,11 +27,13 @@ from local_site import Reply, Site, running_site
 from PIL import Image
 from torchvision.datasets import MNIST, Imagenette
 
-from denoise_lib import digits, downloads, partial_files, photographs
+from denoise_lib import digits, downloads, photographs
 from denoise_lib.connections import reason
 from denoise_lib.data import mnist, photos
-from denoise_lib.downloads import DataError, data_folder, download_file, unpack_archive
-from denoise_lib.partial_files import partial_file
+from denoise_lib.downloads import DataError, download_file, unpack_archive
+from denoise_lib.internal import atomic_write
+from denoise_lib.internal.atomic_write import partial_file
+from denoise_lib.internal.folders import data_folder
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -301,7 +303,7 @@ def test_bad_arguments(changes: dict[str, Any], error: type[Exception], word: st
 
 # --- going on with a part ------------------------------------------------------------------------------------------------
 
-KEEPS = pytest.mark.skipif(partial_files.fcntl is None, reason="without locks, nothing is kept for the next call")
+KEEPS = pytest.mark.skipif(atomic_write.fcntl is None, reason="without locks, nothing is kept for the next call")
 FROM_HALF = f"bytes={HALF}-"
 WHOLE = Reply(CONTENT, ranges=True)
 CUT = replace(WHOLE, cut=HALF)
@@ -471,7 +473,7 @@ def test_a_killed_download_is_gone_on_with(site: Site, tmp_path: Path) -> None:
 @pytest.mark.parametrize("locks", [True, False])
 def test_two_downloads_of_one_file_at_once(locks: bool, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not locks:  # as on Windows
-        monkeypatch.setattr(partial_files, "fcntl", None)
+        monkeypatch.setattr(atomic_write, "fcntl", None)
     second_is_done = threading.Event()
     rest = Reply(CONTENT, ranges=True, cut=HALF, meanwhile=lambda: second_is_done.wait(20))
     url = site.serve(FILE, rest, WHOLE)
@@ -525,13 +527,13 @@ def test_a_finished_download_leaves_the_next_ones_part_alone(tmp_path: Path) -> 
 
 def test_a_part_that_gets_its_name_just_before_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part_of(CONTENT, tmp_path)
-    flock = partial_files.fcntl.flock
+    flock = atomic_write.fcntl.flock
 
     def late(file: Any, how: int) -> None:
         os.replace(tmp_path / PART, tmp_path / FILE)
         flock(file, how)
 
-    monkeypatch.setattr(partial_files.fcntl, "flock", late)
+    monkeypatch.setattr(atomic_write.fcntl, "flock", late)
     with partial_file(tmp_path / FILE) as part:
         assert part.stat().st_size == 0  # and not the finished file under its old name
         part.write_bytes(b"torn")
@@ -543,7 +545,7 @@ def test_files_can_be_read_by_others_as_usual(site: Site, tmp_path: Path, monkey
     usual = os.umask(0o022)
     try:
         get([site.serve(FILE, CONTENT)], tmp_path / FILE)
-        monkeypatch.setattr(partial_files, "fcntl", None)
+        monkeypatch.setattr(atomic_write, "fcntl", None)
         get([site.serve(FILE, CONTENT)], tmp_path / "other")
     finally:
         os.umask(usual)

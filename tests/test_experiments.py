@@ -20,20 +20,13 @@ from denoise_lib import data, experiments, training
 from denoise_lib import results as results_module
 from denoise_lib.data import TEST_NOISE_SEED, NoisyImages, training_noise_seed
 from denoise_lib.experiments import RECIPES, Run, execute, export_weights, measure_baselines, reproduce
+from denoise_lib.internal import devices
+from denoise_lib.internal.atomic_write import write_json
+from denoise_lib.internal.tables import table
 from denoise_lib.metrics import mse
 from denoise_lib.models import UNet
 from denoise_lib.noise import Blend
-from denoise_lib.results import (
-    LEVELS,
-    PAPER_PARAMETERS,
-    PAPER_TABLE_1,
-    format_mse,
-    markdown_table,
-    read_results,
-    summarize,
-    table,
-    write_json,
-)
+from denoise_lib.results import LEVELS, PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, markdown_table, read_results, summarize
 from denoise_lib.training import evaluate, predict
 from denoise_lib.weights import read_weights
 
@@ -472,7 +465,7 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_machine_is_named() -> None:
-    machine = results_module.machine(torch.device("cpu"))
+    machine = devices.machine(torch.device("cpu"))
     assert machine["device"].startswith("CPU ") and f"{os.cpu_count()} cores" in machine["device"]
     assert machine["threads"] == torch.get_num_threads() == 1
     assert set(machine) == {"device", "threads", "python", "torch", "denoise_lib", "date"}

@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import denoise_lib
-from denoise_lib.checkpoints import CheckpointError
 from denoise_lib.downloads import DataError
+from denoise_lib.internal.checkpoints import CheckpointError
 from denoise_lib.models import TinyDenoiser
 from denoise_lib.training import TrainingDiverged
 from denoise_lib.weights import WeightsError
@@ -343,16 +343,16 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("handing_in.pack_weights", {"network": "a network without weights"}), ("losses.hdr_loss", {"output": "None"}),
     ("losses.masked_l2_loss", {"target": "three numbers"}), ("losses.AnnealedL0.__call__", {"target": "bool"}),
     # images that cannot be looked at, or of which no gradient can be taken
-    ("validation.check_images", {"image": "sparse"}), ("validation.check_images", {"image": "without values"}),
-    ("validation.check_images", {"image": "float8"}), ("saliency.loss_gradient", {"x": "inference tensor"}),
+    ("internal.checks.check_images", {"image": "sparse"}), ("internal.checks.check_images", {"image": "without values"}),
+    ("internal.checks.check_images", {"image": "float8"}), ("saliency.loss_gradient", {"x": "inference tensor"}),
     ("saliency.smoothgrad", {"context": "sparse"}), ("saliency.smoothgrad", {"context": "0-d"}),
     ("targets.best_prediction", {"targets": "float16"}), ("targets.risk", {"targets": "not contiguous"}),
     ("baselines.fit_baseline", {"noisy": "needs gradients"}), ("baselines.fit_baseline", {"noisy": "bfloat16"}),
     ("claims.compare_groups", {"maps": "complex"}), ("claims.rank_correlation", {"a": "float8", "b": "float8"}),
     ("figures.tile", {"images": "5-d"}), ("renders.render_smoothgrad", {"samples": "needs gradients"}),
     # numbers, choices and names
-    ("validation.check_number", {"value": "10**5000"}), ("validation.kind", {"value": "10**5000"}),
-    ("validation.check_choice", {"value": "array"}), ("validation.check_choice", {"value": "images"}),
+    ("internal.checks.check_number", {"value": "10**5000"}), ("internal.checks.kind", {"value": "10**5000"}),
+    ("internal.checks.check_choice", {"value": "array"}), ("internal.checks.check_choice", {"value": "images"}),
     ("training.fit", {"checkpoint": "much text"}),
     ("metrics.psnr", {"data_range": "1e308"}),
     ("noise.Bernoulli", {"missing": "array"}), ("targets.corrupted_pixel", {"count": "2**62"}),
@@ -361,7 +361,7 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("pairs.distinct_photos", {"seed": "None"}),
     ("renders.noisy_copy", {"seed": "10**30"}), ("renders.render_assumptions", {"draws": "2**62"}),
     ("explorers.estimator_explorer", {"corruption": "text"}), ("data.NoisyImages.batches", {"device": "no device"}),
-    ("data.NoisyImages.batches", {"device": "meta"}), ("training.default_device", {"device": "10**30"}),
+    ("data.NoisyImages.batches", {"device": "meta"}), ("internal.devices.default_device", {"device": "10**30"}),
     # flags that were not looked at
     ("noise.add_noise", {"clip": "images"}), ("data.NoisyImages", {"fresh": "array"}),
     ("data.NoisyPairs", {"exchange": "images"}),
@@ -379,8 +379,8 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("results.markdown_table", {"content": "None"}), ("results.markdown_table", {"content": "own dict, all None"}),
     ("photo_results.photo_table", {"content": "text"}), ("saliency_experiments.claims_table", {"content": "dict"}),
     ("benchmark.benchmark_table", {"content": "own dict, lists"}), ("photo_results.mean_and_std", {"values": "list"}),
-    ("photo_results.model_name", {"network": "text"}), ("results.write_json", {"content": "an object"}),
-    ("results.table", {"rows": "images"}), ("results.headline", {"key": "list"}), ("claims.format_summary", {"value": "None"}),
+    ("photo_results.model_name", {"network": "text"}), ("internal.atomic_write.write_json", {"content": "an object"}),
+    ("internal.tables.table", {"rows": "images"}), ("results.headline", {"key": "list"}), ("claims.format_summary", {"value": "None"}),
     ("exercise.compare", {"mine": "text"}), ("exercise.attempt", {"seed": "None"}),
     ("exercise.Run.unpacked", {"content": "own dict, NaN"}),
     ("checks.Answers.of", {"name": "list"}), ("checks.Checks.export", {"path": "a path"}),
@@ -491,5 +491,5 @@ def test_the_table_has_no_function_that_is_gone() -> None:
 def test_arguments_have_their_functions_names() -> None:
     """So that no argument is forgotten: each that a function takes is in its call."""
     for name, call in CALLS.items():
-        if not name.startswith("validation.") and getattr(call.function, "__module__", "").startswith("denoise_lib."):
+        if not name.startswith("internal.checks.") and getattr(call.function, "__module__", "").startswith("denoise_lib."):
             assert call.valid().keys() == inspect.signature(call.function).parameters.keys(), name

@@ -20,12 +20,13 @@ import pytest
 import torch
 
 import denoise_lib
-from denoise_lib import experiments, jobs, photo_experiments, sweeps
+from denoise_lib import experiments, photo_experiments, sweeps
 from denoise_lib.__main__ import main
 from denoise_lib.experiments import Run, reproduce
-from denoise_lib.jobs import JobsError, run_jobs
+from denoise_lib.internal import parallel, seeding
+from denoise_lib.internal.atomic_write import write_whole
+from denoise_lib.internal.parallel import JobsError, run_jobs
 from denoise_lib.models import UNet
-from denoise_lib.partial_files import write_whole
 from denoise_lib.photo_experiments import PhotoRun, Photos
 from denoise_lib.results import read_results
 from denoise_lib.training import evaluate
@@ -221,7 +222,7 @@ def test_bad_addresses(address: str, tmp_path: Path, refused: Any) -> None:
     "address", ["tcp://scheduler:8786", "tcp://[::1]:8786", "tls://10.0.0.1:1", "tcp://node-3.cluster.org:65535"]
 )
 def test_good_addresses(address: str) -> None:
-    jobs.check_scheduler(address)
+    parallel.check_scheduler(address)
 
 
 def test_bad_arguments(refused: Any) -> None:
@@ -255,7 +256,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n" * 9])
 def test_something_else_answers(greeting: bytes, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
-    monkeypatch.setattr(jobs, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(parallel, "CONNECT_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=lambda: server.accept()[0].sendall(greeting), daemon=True).start()
         with refused(JobsError, "no Dask scheduler answers", "dask worker tcp://"):
@@ -263,7 +264,7 @@ def test_something_else_answers(greeting: bytes, monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_workers(shared: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
-    monkeypatch.setattr(jobs, "WORKER_SECONDS", 0.5)
+    monkeypatch.setattr(parallel, "WORKER_SECONDS", 0.5)
     with (
         local_cluster(0) as empty,
         refused(JobsError, "no workers after 0.5 seconds", f"dask worker {empty.scheduler_address}"),
@@ -438,7 +439,7 @@ def test_initial_weights_in_many_threads() -> None:
 
     def check(seed: int) -> None:
         for _ in range(40):
-            drawn = sweeps.new_network(UNet, seed).state_dict().values()
+            drawn = seeding.new_network(UNet, seed).state_dict().values()
             wrong.extend(seed for one, other in zip(drawn, right[seed], strict=True) if not torch.equal(one, other))
 
     before = torch.random.get_rng_state()

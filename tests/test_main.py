@@ -28,6 +28,7 @@ from denoise_lib import (
 )
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.downloads import DataError
+from denoise_lib.internal import atomic_write
 from denoise_lib.metrics import mse, psnr
 from denoise_lib.models import TinyDenoiser, TNet, UNet
 from denoise_lib.noise import Blend, add_noise
@@ -423,7 +424,7 @@ def test_a_damaged_file_of_claims(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("quick_claims")
 def test_the_claims_do_not_go_into_another_papers_file(capsys: pytest.CaptureFixture[str]) -> None:
-    results.write_json(Path("out/claims.json"), {"runs": []})
+    atomic_write.write_json(Path("out/claims.json"), {"runs": []})
     assert main(SALIENCY) == 1
     assert "claims.json" in lines_of_error(capsys)
 

@@ -16,17 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, max_pool2d, mse_loss, relu
 
 from denoise_lib.data import NoisyPairs
-from denoise_lib.models import (
-    Autoencoder,
-    BaseNet,
-    Noise2NoiseUNet,
-    SelfEnsemble,
-    TinyDenoiser,
-    TNet,
-    UNet,
-    check_size,
-    count_parameters,
-)
+from denoise_lib.internal.checks import check_size
+from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet, count_parameters
 from denoise_lib.photographs import photos
 from denoise_lib.training import fit
 

@@ -19,15 +19,7 @@ from denoise_lib.figures import tile
 from denoise_lib.metrics import psnr
 from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet
 from denoise_lib.noise import add_noise
-from denoise_lib.own_photos import (
-    GEOMETRY,
-    PICTURE_SIDE,
-    Denoised,
-    before_after,
-    denoise_file,
-    denoise_image,
-    denoise_photo,
-)
+from denoise_lib.own_photos import GEOMETRY, PICTURE_SIDE, Denoised, before_after, denoise_file, denoise_image, denoise_photo
 from denoise_lib.photographs import photo_tensor
 
 NETWORKS = tuple(GEOMETRY)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from denoise_lib import baselines, photo_experiments, training
 from denoise_lib.data import NoisyImages, NoisyPairs
+from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.metrics import psnr
 from denoise_lib.models import BaseNet, SelfEnsemble, TinyDenoiser, TNet
 from denoise_lib.noise import Bernoulli, Gaussian
@@ -41,7 +42,7 @@ from denoise_lib.photo_experiments import (
     training_set,
 )
 from denoise_lib.photo_results import photo_table
-from denoise_lib.results import read_results, write_json
+from denoise_lib.results import read_results
 from denoise_lib.training import evaluate, predict
 from denoise_lib.weights import read_weights
 

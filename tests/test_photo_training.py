@@ -19,14 +19,7 @@ from denoise_lib.metrics import psnr, ssim
 from denoise_lib.models import TinyDenoiser, TNet, count_parameters
 from denoise_lib.noise import Blend, add_noise
 from denoise_lib.own_photos import denoise_image
-from denoise_lib.photo_training import (
-    LEVELS,
-    PhotoTraining,
-    photo_card,
-    photo_scores,
-    train_on_photos,
-    training_patches,
-)
+from denoise_lib.photo_training import LEVELS, PhotoTraining, photo_card, photo_scores, train_on_photos, training_patches
 from denoise_lib.photo_training import test_patches as patches_for_the_test
 from denoise_lib.photographs import patches, photo_tensor, photos, read_photo
 from denoise_lib.training import fit, predict

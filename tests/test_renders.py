@@ -36,14 +36,7 @@ from denoise_lib.renders import (
     render_smoothgrad,
     saliency_samples,
 )
-from denoise_lib.saliency import (
-    loss_gradient,
-    output_gradient,
-    output_sum,
-    smoothgrad,
-    smoothgrad_samples,
-    squared_error,
-)
+from denoise_lib.saliency import loss_gradient, output_gradient, output_sum, smoothgrad, smoothgrad_samples, squared_error
 from denoise_lib.weights import load_pretrained
 
 LINE, GAP = 20, 12  # of a panel's title, and between its cells

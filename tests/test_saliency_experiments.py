@@ -25,12 +25,13 @@ from denoise_lib.claims import (
     rank_correlation,
 )
 from denoise_lib.data import as_float_images, mnist
+from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.metrics import psnr
 from denoise_lib.models import TNet
 from denoise_lib.noise import add_noise
 from denoise_lib.pairs import PhotoPairs, photo_pairs
 from denoise_lib.renders import example_pair
-from denoise_lib.results import read_results, write_json
+from denoise_lib.results import read_results
 from denoise_lib.saliency import self_influence
 from denoise_lib.saliency_experiments import (
     DIGIT_NETWORKS,

@@ -22,18 +22,11 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from denoise_lib import training
 from denoise_lib.data import NoisyImages, NoisyPairs
+from denoise_lib.internal import devices
+from denoise_lib.internal.devices import default_device
 from denoise_lib.models import Autoencoder, Noise2NoiseUNet, TNet, UNet
 from denoise_lib.noise import Blend, Gaussian
-from denoise_lib.training import (
-    CheckpointError,
-    History,
-    TrainingDiverged,
-    TrainingInterrupted,
-    default_device,
-    evaluate,
-    fit,
-    predict,
-)
+from denoise_lib.training import CheckpointError, History, TrainingDiverged, TrainingInterrupted, evaluate, fit, predict
 
 
 def network(seed: int = 0, kind: Callable[[], nn.Module] = UNet) -> nn.Module:
@@ -268,14 +261,14 @@ def test_mixed_precision_trains_on_a_cpu(pairs: NoisyImages) -> None:
 def test_a_t4_computes_in_float16(capability: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)  # what a T4 says, counting emulation
-    assert training.half_precision(torch.device("cuda")) == dtype
+    assert devices.half_precision(torch.device("cuda")) == dtype
 
 
 def test_float16_trains_with_a_scaled_loss_and_resumes_exactly(
     pairs: NoisyImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "half_precision", lambda device: torch.float16)  # as on a T4
-    assert training.Precision(torch.device("cpu"), True).scaler.is_enabled()
+    monkeypatch.setattr(devices, "half_precision", lambda device: torch.float16)  # as on a T4
+    assert devices.Precision(torch.device("cpu"), True).scaler.is_enabled()
     exact, straight, halves = network(), network(), network()
     options = {"amp": True, "lr": 3e-3, "schedule": "one-cycle", "epochs": 4}
     history = quick(straight, pairs, **options)
@@ -760,7 +753,7 @@ def test_the_time_is_that_of_the_forward_passes_after_the_warm_up(monkeypatch: p
             return super().forward(x)
 
     monkeypatch.setattr(training, "time", Clock())
-    monkeypatch.setattr(training, "synchronize", lambda device: events.append("synchronize"))
+    monkeypatch.setattr(devices, "synchronize", lambda device: events.append("synchronize"))
     scores = evaluate(Noting(), digits / 255, digits / 255, batch_size=16)
     assert events == ["forward", "synchronize", "clock", "forward", "forward", "synchronize", "clock"]
     assert scores.seconds_per_image == 8 / 32

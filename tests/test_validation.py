@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from denoise_lib.validation import (
+from denoise_lib.internal.checks import (
     LARGEST,
     check_choice,
     check_count,
@@ -33,8 +33,8 @@ from denoise_lib.validation import (
     check_tensor,
     kind,
     reading,
-    stream_seed,
 )
+from denoise_lib.internal.seeding import stream_seed
 
 
 def test_good_images_come_back_as_they_are() -> None:

@@ -24,14 +24,7 @@ from denoise_lib.photo_experiments import NETWORKS as PHOTO_NETWORKS
 from denoise_lib.photo_experiments import builtin_psnr
 from denoise_lib.photo_experiments import test_images as photo_test_images
 from denoise_lib.training import predict
-from denoise_lib.weights import (
-    WeightsError,
-    available_weights,
-    load_pretrained,
-    read_weights,
-    weights_card,
-    write_weights,
-)
+from denoise_lib.weights import WeightsError, available_weights, load_pretrained, read_weights, weights_card, write_weights
 
 LEVELS = ("mild", "moderate", "severe")
 EXPECTED = [f"autoencoder-{level}" for level in LEVELS] + [f"unet-{level}" for level in ("blind", *LEVELS)]

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from denoise_lib.results import machine, write_json
+from denoise_lib.internal.atomic_write import write_json
+from denoise_lib.internal.devices import machine
 
 from .run_notebooks import run_one
 

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 
 from denoise_lib.__main__ import main as command
-from denoise_lib.results import machine, read_results, write_json
+from denoise_lib.internal.atomic_write import write_json
+from denoise_lib.internal.devices import machine
+from denoise_lib.results import read_results
 
 from .bands import band
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import nbformat
 
-from ..results import write_json
+from ..internal.atomic_write import write_json
 from .course import Course, CourseError
 from .repair import SIZE_LIMIT, UnreadableError, assignment_share, read_notebook, repair
 

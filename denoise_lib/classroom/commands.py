@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..validation import check_count, check_number
+from ..internal.checks import check_count, check_number
 from .course import SOURCES
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..validation import check_count
+from ..internal.checks import check_count
 
 SOURCES = Path("notebooks/assignments/src")
 """The problem sets, in a clone of the course."""

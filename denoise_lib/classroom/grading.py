@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..jobs import check_scheduler, run_jobs
+from ..internal.parallel import check_scheduler, run_jobs
 from .collect import read_collected
 from .course import Course, CourseError
 from .fence import choose_fence

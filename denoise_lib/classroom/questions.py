@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..exercise import NOT_ATTEMPTED, RIGHT, WRONG, Outcome
-from ..validation import check_count
+from ..internal.checks import check_count
 
 
 @dataclass(frozen=True)

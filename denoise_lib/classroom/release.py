@@ -16,8 +16,8 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from ..results import write_json
-from ..validation import check_count
+from ..internal.atomic_write import write_json
+from ..internal.checks import check_count
 from .course import CONFIG, Course, CourseError
 from .question_bank import QUESTIONS
 from .questions import class_numbers

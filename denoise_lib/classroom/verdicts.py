@@ -20,7 +20,7 @@ import denoise_lib
 
 from ..checks import EXERCISES
 from ..exercise import NEARLY_RIGHT, NOT_ATTEMPTED, RIGHT, Outcome
-from ..results import write_json
+from ..internal.atomic_write import write_json
 from . import board
 from .course import Course, CourseError
 from .examine import MISSING, examine

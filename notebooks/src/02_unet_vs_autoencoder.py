@@ -68,11 +68,11 @@ from IPython.display import Markdown, display
 from PIL import Image, ImageDraw, ImageFont
 
 from denoise_lib import Autoencoder, UNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
-from denoise_lib.checkpoint_folders import checkpoint_folder
 from denoise_lib.checks import check
 from denoise_lib.data import NoisyImages, as_float_images, mnist
 from denoise_lib.explorers import denoise_explorer, denoise_filmstrip
 from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, tile
+from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.metrics import mse_per_image
 from denoise_lib.noise import Blend
 from denoise_lib.renders import noisy_copy

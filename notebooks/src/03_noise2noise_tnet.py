@@ -68,16 +68,11 @@ from IPython.display import Markdown
 from scipy import stats
 
 from denoise_lib import PointSample, TNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
-from denoise_lib.checkpoint_folders import checkpoint_folder
 from denoise_lib.checks import check
 from denoise_lib.data import NoisyPairs, photos
-from denoise_lib.explorers import (
-    estimator_explorer,
-    estimator_filmstrip,
-    noise2noise_explorer,
-    noise2noise_filmstrip,
-)
+from denoise_lib.explorers import estimator_explorer, estimator_filmstrip, noise2noise_explorer, noise2noise_filmstrip
 from denoise_lib.figures import learning_curves, panel, picture, tile
+from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.models import Noise2NoiseUNet, SelfEnsemble
 from denoise_lib.pairs import photo_pairs
 from denoise_lib.photo_experiments import PARAMETER_LIMIT, clipping_run, leader_board_score

@@ -85,16 +85,11 @@ from denoise_lib.claims import (
 from denoise_lib.data import as_float_images
 from denoise_lib.explorers import filter_explorer, filter_filmstrip, smoothgrad_explorer, smoothgrad_filmstrip
 from denoise_lib.figures import panel, picture, residual, tile
+from denoise_lib.internal.tables import table
 from denoise_lib.kernels import effective_receptive_field, filters, kernel_facts, radius, windows
 from denoise_lib.pairs import photo_pairs
-from denoise_lib.results import read_results, table
-from denoise_lib.saliency import (
-    loss_gradient,
-    output_sum,
-    self_influence,
-    self_influence_with_error,
-    smoothgrad_with_error,
-)
+from denoise_lib.results import read_results
+from denoise_lib.saliency import loss_gradient, output_sum, self_influence, self_influence_with_error, smoothgrad_with_error
 from denoise_lib.saliency_experiments import class_score, classifier_facts, digit_versions, train_classifier
 
 results = read_results("smoothgrad")

@@ -74,9 +74,9 @@ from IPython.display import display
 from torch import nn
 
 from denoise_lib import NoisyPairs, evaluate, fit, load_pretrained, mse, predict
-from denoise_lib.checkpoint_folders import checkpoint_folder
 from denoise_lib.figures import panel, picture, tile
 from denoise_lib.handing_in import hand_in
+from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.pairs import photo_pairs
 from denoise_lib.photo_experiments import PARAMETER_LIMIT, leader_board_score
 

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
-from .validation import check_count, check_function, kind
+from .checks import check_count, check_function, kind
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from .validation import check_instance, check_model, check_tensor
+from .checks import check_instance, check_model, check_tensor
 
 ALONE_LAYERS = (_BatchNorm,)
 """Layers that look at a whole batch, and would see a share of it."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from .checks import check_path
 
 try:
     import fcntl
@@ -76,3 +79,13 @@ def _lock(part: Path) -> IO[bytes] | None:
 def _is_named(file: IO[bytes], path: Path) -> bool:
     """Whether an open file still has this name: the process that locked it before may have renamed or deleted it."""
     return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically: a reader sees the old file or the new one, never a torn one."""
+    path = Path(check_path(path))
+    try:
+        text = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"content must be of dictionaries, lists, texts and numbers, as JSON has them ({error}).") from None
+    write_whole(path, text)

@@ -281,15 +281,6 @@ def check_generator(generator: object, device: torch.device) -> torch.Generator 
     return generator
 
 
-def stream_seed(seed: int, index: int) -> int:
-    """The seed of one of many independent streams, such as one for each photo or epoch.
-
-    torch's CPU generator reads 32 bits of its seed, so that a seed above them would be ignored: fold it in.
-    """
-    folded = seed ^ (seed >> 32)
-    return (folded * 2_654_435_761 + index) % 2**32  # Knuth's multiplicative hash; seed 0 leaves the index
-
-
 def check_path(path: object, name: str = "path") -> str:
     """Return `path` as a string if it is a str or a path object, not empty, and a name that a file can have."""
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
@@ -333,3 +324,42 @@ def _text(value: object) -> str:
 
 def _example(name: str, example: object) -> str:
     return "" if example is None else f"; for example {name}={example!r}"
+
+
+def check_size(x: Tensor, *, channels: int, multiple: int, network: str, weight: Tensor | None = None) -> None:
+    """Raise a clear error unless x is a float batch (N, channels, H, W) with H and W divisible by `multiple`.
+
+    With one of the network's weights, x must also have its dtype and be on its device. Only the shape and the type are looked
+    at: looking at values would stall a GPU on every step.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{network} takes a torch.Tensor of shape (N, {channels}, H, W), but got a {type(x).__name__}.")
+    if not x.is_floating_point():
+        raise TypeError(f"{network} takes float images in [0, 1], but got {x.dtype}; write image.float() / 255.")
+    if x.dim() != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f"{network} takes images of shape (N, {channels}, H, W), but got {tuple(x.shape)}; "
+            f"for example torch.rand(8, {channels}, {7 * multiple}, {7 * multiple})."
+        )
+    height, width = x.shape[-2:]
+    if height % multiple or width % multiple or not height or not width:
+        raise ValueError(
+            f"{network} needs a height and a width that divide by {multiple}, but got {height} x {width}; "
+            f"pad the image to {-(-max(height, 1) // multiple) * multiple} x {-(-max(width, 1) // multiple) * multiple}."
+        )
+    if weight is not None:
+        _check_type(x, weight, network)
+
+
+def _check_type(x: Tensor, weight: Tensor, network: str) -> None:
+    """Whether a layer with this weight can compute with x; its own complaint would speak of biases."""
+    if x.layout != torch.strided:
+        raise TypeError(f"{network} takes a dense tensor, but got {x.layout}; write image.to_dense().")
+    if x.device != weight.device:
+        raise ValueError(
+            f"{network} is on {weight.device}, but the images are on {x.device}; write image.to({str(weight.device)!r})."
+        )
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"{network} computes in {weight.dtype}, but got {x.dtype}; write image.to({weight.dtype}).")
+    if x.is_inference() and torch.is_grad_enabled():
+        raise ValueError(f"{network} cannot take gradients of images made in torch.inference_mode(); write image.clone().")
