@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from .digits import mnist, without
 from .internal.checks import (
     FLOATS,
     check_count,
@@ -27,7 +26,8 @@ from .internal.checks import (
     kind,
 )
 from .noise import Blend, Noise
-from .photographs import photos
+from .sources.digits import mnist, without
+from .sources.photographs import photos
 
 __all__ = ["NoisyImages", "NoisyPairs", "as_float_images", "mnist", "photos", "training_noise_seed", "without"]
 

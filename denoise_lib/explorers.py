@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .downloads import DataError
 from .figures import panel, picture, png, residual, tile
 from .internal.checks import check_choice, check_count, check_function, check_images, check_list, check_number, kind
 from .kernels import MARGIN
@@ -37,6 +36,7 @@ from .renders import (
     saliency_samples,
 )
 from .results import LEVELS
+from .sources.download import DataError
 from .targets import CORRUPTIONS
 from .training import predict
 from .weights import load_pretrained

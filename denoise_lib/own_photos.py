@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .downloads import DataError
 from .figures import panel, png, tile
 from .internal.checks import check_count, check_flag, check_images, check_instance, check_model, check_path, kind
 from .metrics import psnr
 from .models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet
 from .noise import add_noise
-from .photographs import SUFFIXES, photo_tensor, read_photo
+from .sources.download import DataError
+from .sources.photographs import SUFFIXES, photo_tensor, read_photo
 from .training import predict
 
 TILE = 512

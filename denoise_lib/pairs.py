@@ -25,7 +25,7 @@ from .internal.checks import check_count, check_flag
 from .internal.folders import cache_folder
 from .internal.seeding import stream_seed
 from .noise import PointSample
-from .photographs import photo_files, square_crops
+from .sources.photographs import photo_files, square_crops
 
 TEST_PAIRS = 1000
 """Size of the test set behind the results on photos."""

@@ -29,7 +29,7 @@ from .metrics import psnr, ssim
 from .models import TinyDenoiser, TNet, count_parameters
 from .noise import MILD, MODERATE, SEVERE, Blend, parse_noise
 from .own_photos import denoise_image
-from .photographs import patches, photo_files, photo_tensor, photos, read_photo
+from .sources.photographs import patches, photo_files, photo_tensor, photos, read_photo
 from .training import SCHEDULES, fit, predict
 from .weights import write_weights
 

@@ -19,9 +19,9 @@ from .internal.devices import evaluating
 from .kernels import MARGIN, filters, gaussian_like, unlikeness, windows
 from .metrics import mse, psnr, ssim
 from .noise import MODERATE, Blend, PointSample, add_noise
-from .photographs import read_photo, square
 from .results import LEVELS
 from .saliency import check_pixel, output_sum, smoothgrad_samples, squared_error
+from .sources.photographs import read_photo, square
 from .targets import POWERS, Targets, best_prediction, corrupted_pixel
 from .training import predict
 from .weights import load_pretrained

@@ -26,7 +26,6 @@ from denoise_lib import (
     checks,
     claims,
     data,
-    digits,
     exercise,
     experiments,
     explorers,
@@ -43,7 +42,6 @@ from denoise_lib import (
     photo_experiments,
     photo_results,
     photo_training,
-    photographs,
     renders,
     results,
     saliency,
@@ -57,6 +55,7 @@ from denoise_lib import (
 from denoise_lib.internal import atomic_write, devices, parallel, tables
 from denoise_lib.internal import checks as internal_checks
 from denoise_lib.internal.checkpoints import History
+from denoise_lib.sources import digits, photographs
 
 Arguments = dict[str, Any]
 BLEND = noise.Blend(0.25)
@@ -437,33 +436,33 @@ CALLS: dict[str, Call] = {
     "losses.AnnealedL0.__call__": Call(
         losses.AnnealedL0(), lambda: {"output": gray(), "target": gray(1)}, unknown=NOT_LOOKED_AT
     ),
-    "digits.mnist": Call(
+    "sources.digits.mnist": Call(
         digits.mnist, lambda: {"split": "test", "size": "small", "root": "no-such-folder", "labels": True}, examples=6
     ),
-    "digits.without": Call(
+    "sources.digits.without": Call(
         digits.without, lambda: {name: (255 * gray(seed)).to(torch.uint8) for seed, name in enumerate(("images", "unwanted"))}
     ),
-    "photographs.photos": Call(
+    "sources.photographs.photos": Call(
         photographs.photos,
         lambda: {"split": "test", "source": "builtin", "size": 8, "crops": 1, "seed": 0, "root": None},
         fixed=("size", "crops"),
         examples=8,
     ),
-    "photographs.photo_files": Call(photographs.photo_files, lambda: {"split": "test", "source": "builtin", "root": None}),
-    "photographs.square_crops": Call(
+    "sources.photographs.photo_files": Call(photographs.photo_files, lambda: {"split": "test", "source": "builtin", "root": None}),
+    "sources.photographs.square_crops": Call(
         lambda **arguments: list(photographs.square_crops(**arguments)),
         lambda: {"files": photographs.photo_files("test")[:1], "size": 8, "crops": 1, "seed": 0},
         fixed=("files", "size", "crops"),
         examples=8,
     ),
-    "photographs.read_photo": Call(photographs.read_photo, lambda: {"file": figures.png(picture())}),
-    "photographs.square": Call(
+    "sources.photographs.read_photo": Call(photographs.read_photo, lambda: {"file": figures.png(picture())}),
+    "sources.photographs.square": Call(
         photographs.square,
         lambda: {"image": Image.new("RGB", (12, 9)), "size": 8, "share": 1.0, "left": 0.5, "top": 0.5},
         fixed=("size",),
     ),
-    "photographs.photo_tensor": Call(photographs.photo_tensor, lambda: {"photo": Image.new("RGB", (12, 9))}),
-    "photographs.patches": Call(photographs.patches, lambda: {"images": (255 * colour(count=2)).to(torch.uint8), "side": 4}),
+    "sources.photographs.photo_tensor": Call(photographs.photo_tensor, lambda: {"photo": Image.new("RGB", (12, 9))}),
+    "sources.photographs.patches": Call(photographs.patches, lambda: {"images": (255 * colour(count=2)).to(torch.uint8), "side": 4}),
     "exercise.judge": Call(exercise.judge, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
     "exercise.attempt": Call(exercise.attempt, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
     "exercise.compare": Call(

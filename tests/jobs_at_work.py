@@ -82,7 +82,7 @@ def tiny_digits(split: str = "train", size: str = "small", root: Any = None) -> 
 
 @cache
 def _first(split: str, count: int) -> Tensor:
-    from denoise_lib.digits import mnist
+    from denoise_lib.sources.digits import mnist
 
     return mnist(split, "small")[:count].clone()
 

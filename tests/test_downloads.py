@@ -27,13 +27,13 @@ from local_site import Reply, Site, running_site
 from PIL import Image
 from torchvision.datasets import MNIST, Imagenette
 
-from denoise_lib import digits, downloads, photographs
-from denoise_lib.connections import reason
 from denoise_lib.data import mnist, photos
-from denoise_lib.downloads import DataError, download_file, unpack_archive
 from denoise_lib.internal import atomic_write
 from denoise_lib.internal.atomic_write import partial_file
 from denoise_lib.internal.folders import data_folder
+from denoise_lib.sources import digits, download, photographs
+from denoise_lib.sources.download import DataError, download_file, unpack_archive
+from denoise_lib.sources.http import reason
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -210,7 +210,7 @@ def test_a_second_attempt_helps(kind: str, site: Site, tmp_path: Path) -> None:
 
 def test_pauses_double_between_attempts(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(downloads.time, "sleep", pauses.append)
+    monkeypatch.setattr(download.time, "sleep", pauses.append)
     with pytest.raises(DataError):
         get([site.serve(FILE, Reply(status=500))], tmp_path / FILE, attempts=4, pause=0.5)
     assert pauses == [0.5, 1, 2] and len(site.seen) == 4
@@ -440,7 +440,7 @@ def test_ctrl_c_before_the_file_has_its_name(site: Site, tmp_path: Path, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(downloads.os, "replace", stop)
+        patched.setattr(download.os, "replace", stop)
         with pytest.raises(KeyboardInterrupt):
             get([site.serve(FILE, CONTENT)], tmp_path / FILE)
     assert os.listdir(tmp_path) == [PART]
@@ -454,7 +454,7 @@ def test_a_killed_download_is_gone_on_with(site: Site, tmp_path: Path) -> None:
     content = random.Random(0).randbytes(size)
     url = site.serve(FILE, Reply(content, ranges=True, cut=60_000, silent=True), Reply(content, ranges=True))
     arguments = [url], tmp_path / FILE, md5(content), size
-    program = f"from pathlib import *\nfrom denoise_lib.downloads import *\ndownload_file(*{arguments!r}, advice='wait')"
+    program = f"from pathlib import *\nfrom denoise_lib.sources.download import *\ndownload_file(*{arguments!r}, advice='wait')"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parent.parent)
     try:
         wait_for(60_000, tmp_path)
@@ -570,7 +570,7 @@ def test_a_disk_that_is_full(site: Site, tmp_path: Path, monkeypatch: pytest.Mon
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(downloads.os, "replace", full)
+    monkeypatch.setattr(download.os, "replace", full)
     with refused(DataError, f"cannot write to {tmp_path} (No space left"):
         get([site.serve(FILE, CONTENT)], tmp_path / FILE, attempts=3)
     assert not (tmp_path / FILE).exists() and len(site.seen) == 1
@@ -634,7 +634,7 @@ def tiny_mnist(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S
     monkeypatch.setattr(digits, "SIZES", {name: len(content) for name, content in GOOD.items()})
     monkeypatch.delenv("DENOISE_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)
     for name, content in GOOD.items():
         site.serve(f"second/{name}", content)  # the first mirror has nothing
     return site
@@ -775,7 +775,7 @@ def imagenette(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
         monkeypatch.setattr(photographs, "IMAGENETTE_SIZE", len(archive))
         return url
 
-    monkeypatch.setattr(downloads.time, "sleep", lambda _: None)
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)
     return serve
 
 

@@ -39,9 +39,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import denoise_lib
-from denoise_lib.downloads import DataError
 from denoise_lib.internal.checkpoints import CheckpointError
 from denoise_lib.models import TinyDenoiser
+from denoise_lib.sources.download import DataError
 from denoise_lib.training import TrainingDiverged
 from denoise_lib.weights import WeightsError
 
@@ -311,7 +311,7 @@ def an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 @pytest.fixture(scope="module", autouse=True)
 def imports_are_over() -> None:
     """What torch, joblib and torch-snippets import when first used changes the environment and the filters of warnings."""
-    for name in ("training.fit", "photographs.photos", "figures.paper_show"):
+    for name in ("training.fit", "sources.photographs.photos", "figures.paper_show"):
         with redirect_stdout(io.StringIO()):
             CALLS[name].function(**CALLS[name].valid())
 

@@ -14,13 +14,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from denoise_lib import models, own_photos
-from denoise_lib.downloads import DataError
 from denoise_lib.figures import tile
 from denoise_lib.metrics import psnr
 from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet
 from denoise_lib.noise import add_noise
 from denoise_lib.own_photos import GEOMETRY, PICTURE_SIDE, Denoised, before_after, denoise_file, denoise_image, denoise_photo
-from denoise_lib.photographs import photo_tensor
+from denoise_lib.sources.download import DataError
+from denoise_lib.sources.photographs import photo_tensor
 
 NETWORKS = tuple(GEOMETRY)
 

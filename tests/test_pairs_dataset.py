@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from denoise_lib.data import NoisyImages, NoisyPairs, exchange_pixels, random_symmetry
 from denoise_lib.noise import Bernoulli, Gaussian, Noise, PointSample, Poisson
-from denoise_lib.photographs import photos
+from denoise_lib.sources.photographs import photos
 from denoise_lib.training import fit
 
 SIGMAS = 5

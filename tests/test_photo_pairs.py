@@ -15,11 +15,11 @@ from torch import Tensor
 
 from denoise_lib import pairs as pairs_module
 from denoise_lib.data import NoisyPairs
-from denoise_lib.downloads import DataError
 from denoise_lib.metrics import psnr
 from denoise_lib.noise import PointSample
 from denoise_lib.pairs import PhotoPairs, photo_pairs
-from denoise_lib.photographs import photo_files, photos
+from denoise_lib.sources.download import DataError
+from denoise_lib.sources.photographs import photo_files, photos
 
 SIGMAS = 5
 CELL, SIDE = 4, 8

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 from torch import Tensor
 
-from denoise_lib import photographs
-from denoise_lib.downloads import DataError
-from denoise_lib.photographs import (
+from denoise_lib.sources import photographs
+from denoise_lib.sources.download import DataError
+from denoise_lib.sources.photographs import (
     BUILTIN,
     MAX_PIXELS,
     SMALLEST_CROP,

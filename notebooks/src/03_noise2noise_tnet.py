@@ -77,8 +77,8 @@ from denoise_lib.models import Noise2NoiseUNet, SelfEnsemble
 from denoise_lib.pairs import photo_pairs
 from denoise_lib.photo_experiments import PARAMETER_LIMIT, clipping_run, leader_board_score
 from denoise_lib.photo_results import PAPER_MODELS, PAPER_RATES, format_psnr, model_name, summarize_photo_runs
-from denoise_lib.photographs import read_photo, square
 from denoise_lib.results import read_results
+from denoise_lib.sources.photographs import read_photo, square
 from denoise_lib.targets import CORRUPTIONS, Targets, best_prediction, corrupted_pixel
 
 results = read_results("tnet")

@@ -20,9 +20,9 @@ from http.client import HTTPException, HTTPResponse, responses
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from .connections import Refused, answer, reason
-from .internal.atomic_write import partial_file
-from .internal.checks import check_choice, check_count, check_list, check_number, check_path, kind
+from ..internal.atomic_write import partial_file
+from ..internal.checks import check_choice, check_count, check_list, check_number, check_path, kind
+from .http import Refused, answer, reason
 
 BLOCK = 2**18
 BUSY = (408, 425, 429)  # worth asking again, like every 5xx

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .downloads import DataError, check_file, download_file
-from .internal.checks import check_choice, check_flag
-from .internal.folders import cache_folder, data_folder
+from ..internal.checks import check_choice, check_flag
+from ..internal.folders import cache_folder, data_folder
+from .download import DataError, check_file, download_file
 
 SMALL_TEST_PER_DIGIT = 100
 # Bytes of the full set's files, by the name that torchvision gives them.

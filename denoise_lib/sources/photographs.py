@@ -22,10 +22,10 @@ from joblib import Parallel, delayed
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .downloads import DataError, check_file, download_file, unpack_archive
-from .internal.checks import check_choice, check_count, check_number, check_path, check_tensor, kind
-from .internal.folders import data_folder
-from .internal.seeding import stream_seed
+from ..internal.checks import check_choice, check_count, check_number, check_path, check_tensor, kind
+from ..internal.folders import data_folder
+from ..internal.seeding import stream_seed
+from .download import DataError, check_file, download_file, unpack_archive
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 # Natural colour photos that the two packages carry: (package, folder, file).
