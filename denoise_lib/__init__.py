@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from .corruptions import Bernoulli, Impulse, PointSample, Poisson
 from .metrics import mse, psnr, ssim
-from .models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet, count_parameters
-from .noise import MILD, MODERATE, SEVERE, Bernoulli, Blend, Gaussian, Impulse, PointSample, Poisson, add_noise
+from .noise import MILD, MODERATE, SEVERE, Blend, Gaussian, add_noise
+from .tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
+from .unet import Autoencoder, UNet, count_parameters
 
 __version__ = "0.1.0"
 

@@ -274,10 +274,11 @@ def _train_on_digits(options: argparse.Namespace) -> int:
     import torch
 
     from . import experiments
+    from .corruptions import parse_noise
     from .data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed
     from .internal.distributed import world
-    from .noise import parse_noise
-    from .training import evaluate, fit
+    from .metrics import evaluate
+    from .training import fit
     from .weights import write_weights
 
     noise = parse_noise(options.noise)

@@ -22,12 +22,12 @@ from .internal.checks import check_choice, check_count, check_function, check_li
 from .internal.devices import default_device, machine
 from .internal.tables import table
 from .limits import benchmark_limits
+from .metrics import predict
 from .noise import MODERATE
 from .renders import example_digits, models_for, noisy_copy, render_denoised
 from .results import read_results, results_file
 from .saliency import output_sum, smoothgrad
 from .timing import MOST_REPEATS, Row, rows_of, take_turns
-from .training import predict
 from .training_speed import benchmark_growth, benchmark_training
 from .weights import load_pretrained
 

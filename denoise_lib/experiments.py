@@ -25,12 +25,12 @@ from .internal.checks import check_choice, check_count, check_instance, check_pa
 from .internal.devices import default_device, machine
 from .internal.parallel import check_scheduler
 from .internal.seeding import new_network
-from .metrics import mse
-from .models import Autoencoder, UNet, count_parameters
-from .noise import MODERATE, Blend
-from .results import LEVELS, markdown_table, read_results, results_file, summarize
+from .metrics import evaluate, mse, predict
+from .noise import LEVELS, MODERATE, Blend
+from .results import markdown_table, read_results, results_file, summarize
 from .sweeps import checkpoint_file, keep_run, kept_result, sweep
-from .training import evaluate, fit, predict
+from .training import fit
+from .unet import Autoencoder, UNet, count_parameters
 from .weights import read_weights, write_weights
 
 BLIND_RANGE = (0.0, 0.5)

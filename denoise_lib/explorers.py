@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from .figures import panel, picture, png, residual, tile
 from .internal.checks import check_choice, check_count, check_function, check_images, check_list, check_number, kind
 from .kernels import MARGIN
-from .metrics import psnr
-from .noise import MODERATE, add_noise
+from .losses import CORRUPTIONS
+from .metrics import predict, psnr
+from .noise import LEVELS, MODERATE, add_noise
 from .renders import (
     BROKEN,
     MODEL_CHOICES,
@@ -35,10 +36,7 @@ from .renders import (
     render_smoothgrad,
     saliency_samples,
 )
-from .results import LEVELS
 from .sources.download import DataError
-from .targets import CORRUPTIONS
-from .training import predict
 from .weights import load_pretrained
 
 if TYPE_CHECKING:

@@ -13,7 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .internal.checks import check_output
+from .internal.checks import check_choice, check_count, check_images, check_number, check_output
+
+POWERS = {"L2": 2.0, "L1": 1.0, "L0": 0.05}
+"""Each loss as a power of the error; a small power stands for L0, which counts the targets that are missed."""
+CORRUPTIONS = ("Gaussian", "random value", "white overlay", "skewed")
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -73,3 +77,55 @@ LOSSES: dict[str, Loss | type[AnnealedL0]] = {
     "hdr": hdr_loss,
     "masked-l2": masked_l2_loss,
 }
+
+
+def corrupted_pixel(value: float, corruption: str, level: float, count: int = 4000, seed: int = 0) -> Tensor:
+    """Many noisy targets of one pixel.
+
+    Args:
+        value: the clean value, in [0, 1].
+        corruption: "Gaussian" (standard deviation `level`), "random value" (replaced by a uniform number with probability
+            `level`), "white overlay" (replaced by 1 with probability `level`), or "skewed" (exponential noise of mean 0
+            and standard deviation `level`).
+        level: in [0, 1].
+        count: number of targets.
+        seed: one seed draws the same random numbers at every level.
+
+    Returns:
+        float64 (count,).
+    """
+    check_number(value, "value", 0, 1, example=0.3)
+    check_number(level, "level", 0, 1, example=0.3)
+    check_choice(corruption, "corruption", CORRUPTIONS)
+    generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+    share = torch.rand(check_count(count, "count", high=10**7, example=4000), generator=generator, dtype=torch.float64)
+    other = torch.rand(count, generator=generator, dtype=torch.float64)
+    normal = torch.randn(count, generator=generator, dtype=torch.float64)
+    if corruption == "Gaussian":
+        return value + level * normal
+    if corruption == "skewed":
+        return value + level * (-torch.log1p(-share) - 1)
+    replacement = other if corruption == "random value" else torch.ones_like(other)
+    return torch.where(share < level, replacement, value)
+
+
+def risk(candidates: Tensor, targets: Tensor, loss: str) -> Tensor:
+    """Mean loss of predicting each candidate for all targets: (M,) and (N,) -> (M,)."""
+    power = POWERS[check_choice(loss, "loss", tuple(POWERS))]
+    for name, value in (("candidates", candidates), ("targets", targets)):
+        check_images(value, name, value_range=None, min_dim=1)
+    return (candidates.reshape(-1, 1) - targets.reshape(1, -1)).abs().pow(power).mean(dim=1)
+
+
+def best_prediction(targets: Tensor, loss: str) -> float:
+    """The value with the least mean loss: the targets' mean for L2, median for L1, about their mode for L0."""
+    check_choice(loss, "loss", tuple(POWERS))
+    check_images(targets, "targets", value_range=None, min_dim=1)
+    targets = targets.to(torch.promote_types(targets.dtype, torch.float32))  # quantiles are not computed in less
+    if loss == "L2":
+        return float(targets.mean())
+    if loss == "L1":
+        return float(targets.quantile(0.5))
+    # A power below 1 is least at one of the targets: try some, spread evenly over their ranks.
+    candidates = targets.quantile(torch.linspace(0, 1, 401, dtype=targets.dtype), interpolation="nearest")
+    return float(candidates[risk(candidates, targets, loss).argmin()])

@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from .figures import panel, png, tile
 from .internal.checks import check_count, check_flag, check_images, check_instance, check_model, check_path, kind
-from .metrics import psnr
-from .models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet
+from .metrics import predict, psnr
 from .noise import add_noise
 from .sources.download import DataError
 from .sources.photographs import SUFFIXES, photo_tensor, read_photo
-from .training import predict
+from .tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
+from .unet import Autoencoder, UNet
 
 TILE = 512
 PICTURE_SIDE = 1200

@@ -21,10 +21,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from .corruptions import PointSample
 from .internal.checks import check_count, check_flag
 from .internal.folders import cache_folder
 from .internal.seeding import stream_seed
-from .noise import PointSample
 from .sources.photographs import photo_files, square_crops
 
 TEST_PAIRS = 1000

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
+from .corruptions import Bernoulli, parse_noise
 from .data import TEST_NOISE_SEED, NoisyImages, NoisyPairs, mnist, training_noise_seed
 from .internal.atomic_write import write_json
 from .internal.checks import (
@@ -36,14 +37,15 @@ from .internal.devices import default_device, machine
 from .internal.parallel import check_scheduler
 from .internal.seeding import new_network
 from .losses import LOSSES
-from .metrics import mse, psnr
-from .models import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet, count_parameters
-from .noise import MODERATE, Bernoulli, Blend, parse_noise
+from .metrics import evaluate, mse, predict, psnr
+from .noise import MODERATE, Blend
 from .pairs import MOST_PAIRS, TEST_PAIRS, PhotoPairs, photo_pairs
 from .photo_results import photo_table
 from .results import read_results, results_file
 from .sweeps import checkpoint_file, keep_run, kept_result, sweep
-from .training import evaluate, fit, predict
+from .tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
+from .training import fit
+from .unet import UNet, count_parameters
 from .weights import read_weights, write_weights
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {

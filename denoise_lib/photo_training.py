@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .corruptions import parse_noise
 from .data import TEST_NOISE_SEED, NoisyImages, training_noise_seed
 from .internal.checks import (
     check_choice,
@@ -25,12 +26,13 @@ from .internal.checks import (
 )
 from .internal.devices import default_device, machine
 from .internal.distributed import world
-from .metrics import psnr, ssim
-from .models import TinyDenoiser, TNet, count_parameters
-from .noise import MILD, MODERATE, SEVERE, Blend, parse_noise
+from .metrics import predict, psnr, ssim
+from .noise import MILD, MODERATE, SEVERE, Blend
 from .own_photos import denoise_image
 from .sources.photographs import patches, photo_files, photo_tensor, photos, read_photo
-from .training import SCHEDULES, fit, predict
+from .tnet import TinyDenoiser, TNet
+from .training import SCHEDULES, fit
+from .unet import count_parameters
 from .weights import write_weights
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"tiny-denoiser": TinyDenoiser, "tnet": TNet}

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .corruptions import PointSample
 from .data import as_float_images, mnist, photos
 from .figures import BLACK, mark, panel, pixels, residual, tile
 from .internal.checks import check_choice, check_count, check_images, check_model, check_number, check_pair, kind
 from .internal.devices import evaluating
 from .kernels import MARGIN, filters, gaussian_like, unlikeness, windows
-from .metrics import mse, psnr, ssim
-from .noise import MODERATE, Blend, PointSample, add_noise
-from .results import LEVELS
+from .losses import POWERS, best_prediction, corrupted_pixel
+from .metrics import mse, predict, psnr, ssim
+from .noise import LEVELS, MODERATE, Blend, add_noise
 from .saliency import check_pixel, output_sum, smoothgrad_samples, squared_error
 from .sources.photographs import read_photo, square
-from .targets import POWERS, Targets, best_prediction, corrupted_pixel
-from .training import predict
+from .targets import Targets
 from .weights import load_pretrained
 
 BROKEN: dict[str, dict[str, float | bool]] = {

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from .internal.checks import check_path, check_real, kind, reading
-from .noise import MILD, MODERATE, SEVERE
+from .noise import LEVELS
 
-LEVELS: dict[str, float] = {"mild": MILD, "moderate": MODERATE, "severe": SEVERE}
 # Casey and Racape, Table 1: mean squared error, seconds to train, milliseconds to infer (one untimed-warm-up forward pass).
 PAPER_TABLE_1: dict[tuple[str, str], dict[str, float]] = {
     ("unet", "mild"): {"mse": 0.00095, "train_s": 64, "inference_ms": 1.3},

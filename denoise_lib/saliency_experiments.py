@@ -46,13 +46,12 @@ from .internal.checks import (
 from .internal.devices import machine
 from .internal.tables import table
 from .kernels import effective_receptive_field, kernel_facts, kernel_windows, radius
-from .metrics import psnr
-from .models import TNet
+from .metrics import predict, psnr
 from .noise import MODERATE, add_noise
 from .pairs import TEST_PAIRS, distinct_photos, photo_pairs
 from .results import read_results, results_file
 from .saliency import MOST_SAMPLES, self_influence, smoothgrad
-from .training import predict
+from .tnet import TNet
 from .weights import load_pretrained
 
 PARTS = ("groups", "self_influence", "intervention", "kernels", "randomised", "smoothgrad_noise", "classifier")

@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +29,22 @@ from .internal.checks import (
     check_count,
     check_flag,
     check_function,
-    check_images,
     check_number,
-    check_output,
     check_path,
     check_real,
-    check_same_shape,
     check_tensor,
     kind,
 )
-from .internal.devices import Precision, default_device, device_of, evaluating, synchronize
+from .internal.devices import Precision, default_device, device_of
 from .internal.distributed import join
 from .internal.seeding import stream_seed
 from .losses import LOSSES, AnnealedL0, Loss
-from .metrics import mse, psnr, ssim
+from .metrics import predict
 
 SCHEDULES = ("one-cycle", "cosine")
 MOST_EPOCHS = 10**6
 
-__all__ = ["CheckpointError", "History", "Scores", "TrainingDiverged", "TrainingInterrupted", "evaluate", "fit", "predict"]
+__all__ = ["CheckpointError", "History", "TrainingDiverged", "TrainingInterrupted", "fit"]
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -57,26 +53,6 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 class TrainingDiverged(ArithmeticError):
     """The loss, in training or on the validation pairs, became NaN or infinite."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Quality of a denoiser on a set of pairs."""
-
-    mse: float
-    """Mean squared error of the raw output, which may leave [0, 1]: the first paper's number."""
-    mse_clipped: float
-    """Mean squared error of the output clipped to [0, 1]."""
-    psnr: float
-    """Mean of the images' PSNRs in dB, on clipped outputs: the second paper's number."""
-    psnr_pooled: float
-    """PSNR in dB of the pooled `mse_clipped`."""
-    ssim: float
-    """Mean structural similarity, on clipped outputs."""
-    seconds_per_image: float
-    """Seconds for one image, in batches, after a warm-up and with the device synchronised."""
-    images: int
-    """Number of pairs."""
 
 
 def fit(
@@ -207,58 +183,6 @@ def fit(
     return history
 
 
-def predict(model: nn.Module, noisy: Tensor, *, batch_size: int = 500) -> Tensor:
-    """Denoise a batch: (N, C, H, W) -> the model's raw outputs, in evaluation mode, without gradients, `batch_size` at a time.
-
-    The outputs may leave [0, 1]; write `.clamp(0, 1)` to look at them. They come back on the device of `noisy`.
-    """
-    check_images(noisy, "noisy", value_range=None, dims=4)
-    check_count(batch_size, "batch_size", example=500)
-    device = device_of(model)
-    with evaluating(model), torch.inference_mode():
-        outputs = [_output_for(part, model(part.to(device))).to(noisy.device) for part in noisy.split(batch_size)]
-    return torch.cat(outputs).clone()
-
-
-def evaluate(model: nn.Module, noisy: Tensor, clean: Tensor, *, batch_size: int = 500) -> Scores:
-    """Measure a denoiser on pairs: quality, and time per image.
-
-    Args:
-        model: a network (N, C, H, W) -> (N, C, H, W).
-        noisy, clean: float32, (N, C, H, W); the clean images in [0, 1].
-        batch_size: images in one forward pass.
-
-    Returns:
-        `Scores`. The time is that of the forward passes alone: after one warm-up pass, the device synchronised before each
-        look at the clock.
-    """
-    check_images(noisy, "noisy", value_range=None, dims=4)
-    check_images(clean, "clean", dims=4)
-    check_same_shape(noisy, clean, "noisy", "clean")
-    check_count(batch_size, "batch_size", example=500)
-    device = device_of(model)
-    batches = [part.to(device) for part in noisy.split(batch_size)]
-    with evaluating(model), torch.inference_mode():
-        _output_for(batches[0], model(batches[0]))  # warm-up: allocations, choice of kernels
-        synchronize(device)
-        start = time.perf_counter()
-        outputs = [model(batch) for batch in batches]
-        synchronize(device)
-        seconds = time.perf_counter() - start
-    output = torch.cat(outputs).to(clean.device, torch.float32)
-    check_images(check_output(output, clean, "clean"), "the model's output", value_range=None)
-    clipped = output.clamp(0, 1)
-    return Scores(
-        mse=mse(output, clean),
-        mse_clipped=mse(clipped, clean),
-        psnr=psnr(clipped, clean),
-        psnr_pooled=psnr(clipped, clean, per_image=False),
-        ssim=ssim(clipped, clean),
-        seconds_per_image=seconds / len(noisy),
-        images=len(noisy),
-    )
-
-
 def _train_epoch(
     model: nn.Module,
     dataset: Dataset[Any],
@@ -318,13 +242,6 @@ def _loss_of(loss_function: Loss, output: Tensor, target: Tensor) -> Tensor:
     if not value.requires_grad:
         raise ValueError("the loss has no gradient: model and loss must compute with tensors, without detach() or no_grad().")
     return value
-
-
-def _output_for(part: Tensor, output: Tensor) -> Tensor:
-    """What a model returned for some images, if it is one output for each."""
-    if not isinstance(output, Tensor) or not output.dim() or len(output) != len(part):
-        raise TypeError(f"model must return one output for each of {len(part)} images, but returned {kind(output)}.")
-    return output
 
 
 def _measure(function: Callable[[nn.Module], float], model: nn.Module) -> float:

@@ -24,10 +24,11 @@ from torch.utils.data import DataLoader, Dataset
 from .data import NoisyImages, NoisyPairs
 from .internal.checks import check_choice, check_count, check_instance
 from .internal.devices import Precision, default_device
-from .models import Autoencoder, TNet, UNet
 from .noise import MODERATE, Blend, Gaussian
 from .timing import MOST_REPEATS, Row, rows_of, take_turns
+from .tnet import TNet
 from .training import fit
+from .unet import Autoencoder, UNet
 
 STEPS = {"cpu": 16, "cuda": 150}
 """Steps of one round: seconds of work."""

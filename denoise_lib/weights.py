@@ -20,7 +20,8 @@ from torch import nn
 
 from .internal.atomic_write import write_whole
 from .internal.checks import check_choice, check_device, check_path, kind
-from .models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet
+from .tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
+from .unet import Autoencoder, UNet
 
 NETWORKS: dict[str, type[nn.Module]] = {
     network.__name__: network for network in (UNet, Autoencoder, TNet, BaseNet, Noise2NoiseUNet, TinyDenoiser)

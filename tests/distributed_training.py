@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from denoise_lib import Autoencoder, Blend, Gaussian, NoisyImages, NoisyPairs, TNet, UNet, fit, mnist, psnr
 from denoise_lib.internal.distributed import World, world
-from denoise_lib.training import predict
+from denoise_lib.metrics import predict
 
 torch.set_num_threads(1)
 DIGITS = mnist("train", "small")[:203]

@@ -25,6 +25,7 @@ from denoise_lib import (
     benchmark,
     checks,
     claims,
+    corruptions,
     data,
     exercise,
     experiments,
@@ -35,7 +36,6 @@ from denoise_lib import (
     limits,
     losses,
     metrics,
-    models,
     noise,
     own_photos,
     pairs,
@@ -48,8 +48,10 @@ from denoise_lib import (
     saliency_experiments,
     targets,
     timing,
+    tnet,
     training,
     training_speed,
+    unet,
     weights,
 )
 from denoise_lib.internal import atomic_write, devices, parallel, tables
@@ -106,7 +108,7 @@ def _made(network: Callable[[], nn.Module]) -> nn.Module:
         return network()
 
 
-def network(kind: Callable[[], nn.Module] = models.UNet) -> nn.Module:
+def network(kind: Callable[[], nn.Module] = unet.UNet) -> nn.Module:
     """A network of which some layers evaluate while others train, as in fine-tuning: no function may change that."""
     model = copy.deepcopy(_made(kind)).train()
     next(iter(model.children()), model).eval()
@@ -142,7 +144,7 @@ def _weights() -> bytes:
 
 @cache
 def _packed() -> str:
-    return handing_in.pack_weights(_made(models.TinyDenoiser))
+    return handing_in.pack_weights(_made(tnet.TinyDenoiser))
 
 
 @cache
@@ -216,10 +218,10 @@ def noises() -> dict[str, tuple[noise.Noise, Tensor]]:
         "Noise": (noise.Gaussian(0.1), gray()),
         "Blend": (noise.Blend(0.25), gray()),
         "Gaussian": (noise.Gaussian(0.1, clip=True), gray()),
-        "Poisson": (noise.Poisson(30), gray()),
-        "Bernoulli": (noise.Bernoulli(0.5), gray()),
-        "Impulse": (noise.Impulse(0.3), gray()),
-        "PointSample": (noise.PointSample(2), gray()),
+        "Poisson": (corruptions.Poisson(30), gray()),
+        "Bernoulli": (corruptions.Bernoulli(0.5), gray()),
+        "Impulse": (corruptions.Impulse(0.3), gray()),
+        "PointSample": (corruptions.PointSample(2), gray()),
     }
 
 
@@ -247,8 +249,8 @@ def _input_of(channels: int, side: int) -> Arguments:
 
 def forward_calls() -> dict[str, Call]:
     sizes: dict[type[nn.Module], tuple[int, int]] = {
-        models.UNet: (1, 8), models.Autoencoder: (1, 8), models.TNet: (3, 32), models.BaseNet: (3, 32),
-        models.Noise2NoiseUNet: (3, 32), models.TinyDenoiser: (3, 8),
+        unet.UNet: (1, 8), unet.Autoencoder: (1, 8), tnet.TNet: (3, 32), tnet.BaseNet: (3, 32),
+        tnet.Noise2NoiseUNet: (3, 32), tnet.TinyDenoiser: (3, 8),
     }  # fmt: skip
     return {
         f"models.{kind.__name__}.forward": Call(partial(_forward, kind), partial(_input_of, channels, side))
@@ -325,7 +327,7 @@ def long_calls() -> dict[str, Call]:
         (
             photo_training.photo_card,
             {
-                "model": models.TinyDenoiser(),
+                "model": tnet.TinyDenoiser(),
                 "training": photo_training.PhotoTraining("builtin"),
                 "seconds": 1.0,
                 "device": torch.device("cpu"),
@@ -399,25 +401,25 @@ CALLS: dict[str, Call] = {
     "noise.add_noise": Call(noise.add_noise, lambda: {"image": gray(), "mu": 0.25, "generator": source(), "clip": True}),
     "noise.Blend": Call(noise.Blend, lambda: {"mu": 0.25, "clip": True}),
     "noise.Gaussian": Call(noise.Gaussian, lambda: {"sigma": 0.1, "clip": False}),
-    "noise.Poisson": Call(noise.Poisson, lambda: {"peak": 30}),
-    "noise.Bernoulli": Call(noise.Bernoulli, lambda: {"p": 0.5, "missing": 0.0}),
-    "noise.Impulse": Call(noise.Impulse, lambda: {"p": 0.3, "salt_and_pepper": False}),
-    "noise.PointSample": Call(noise.PointSample, lambda: {"cell": 2}),
+    "corruptions.Poisson": Call(corruptions.Poisson, lambda: {"peak": 30}),
+    "corruptions.Bernoulli": Call(corruptions.Bernoulli, lambda: {"p": 0.5, "missing": 0.0}),
+    "corruptions.Impulse": Call(corruptions.Impulse, lambda: {"p": 0.3, "salt_and_pepper": False}),
+    "corruptions.PointSample": Call(corruptions.PointSample, lambda: {"cell": 2}),
     **noise_calls(),
     "noise.clipped_normal_moments": Call(noise.clipped_normal_moments, lambda: {"centre": gray(), "sigma": 0.1}),
-    "noise.parse_noise": Call(noise.parse_noise, lambda: {"text": "blend:0.25"}),
-    "models.UNet": Call(models.UNet, lambda: {"skips": True}, draws=True),
-    "models.TNet": Call(models.TNet, lambda: {"batch_norm": False}, draws=True),
-    "models.Noise2NoiseUNet": Call(models.Noise2NoiseUNet, lambda: {"shared_decoder": True}, draws=True),
+    "corruptions.parse_noise": Call(corruptions.parse_noise, lambda: {"text": "blend:0.25"}),
+    "unet.UNet": Call(unet.UNet, lambda: {"skips": True}, draws=True),
+    "tnet.TNet": Call(tnet.TNet, lambda: {"batch_norm": False}, draws=True),
+    "tnet.Noise2NoiseUNet": Call(tnet.Noise2NoiseUNet, lambda: {"shared_decoder": True}, draws=True),
     **forward_calls(),
-    "models.SelfEnsemble": Call(models.SelfEnsemble, lambda: {"model": network(models.TinyDenoiser)}),
-    "models.SelfEnsemble.forward": Call(
-        lambda model, x: models.SelfEnsemble(model)(x), lambda: {"model": network(models.TinyDenoiser), "x": colour()}
+    "tnet.SelfEnsemble": Call(tnet.SelfEnsemble, lambda: {"model": network(tnet.TinyDenoiser)}),
+    "tnet.SelfEnsemble.forward": Call(
+        lambda model, x: tnet.SelfEnsemble(model)(x), lambda: {"model": network(tnet.TinyDenoiser), "x": colour()}
     ),
-    "models.count_parameters": Call(models.count_parameters, lambda: {"module": network()}),
+    "unet.count_parameters": Call(unet.count_parameters, lambda: {"module": network()}),
     "internal.checks.check_size": Call(
         internal_checks.check_size,
-        lambda: {"x": gray(), "channels": 1, "multiple": 4, "network": "UNet", "weight": models.UNet().output.weight},
+        lambda: {"x": gray(), "channels": 1, "multiple": 4, "network": "UNet", "weight": unet.UNet().output.weight},
         fixed=("channels", "multiple", "network", "weight"),
         draws=True,
     ),
@@ -532,14 +534,14 @@ CALLS: dict[str, Call] = {
     "pairs.distinct_photos": Call(
         pairs.distinct_photos, lambda: {"split": "test", "source": "builtin", "count": 10, "first": 3, "seed": 0}
     ),
-    "targets.corrupted_pixel": Call(
-        targets.corrupted_pixel, lambda: {"value": 0.3, "corruption": "Gaussian", "level": 0.2, "count": 10, "seed": 0}
+    "losses.corrupted_pixel": Call(
+        losses.corrupted_pixel, lambda: {"value": 0.3, "corruption": "Gaussian", "level": 0.2, "count": 10, "seed": 0}
     ),
-    "targets.risk": Call(
-        targets.risk,
+    "losses.risk": Call(
+        losses.risk,
         lambda: {"candidates": uniform(5), "targets": uniform(7, seed=1), "loss": "L1"},
     ),
-    "targets.best_prediction": Call(targets.best_prediction, lambda: {"targets": uniform(7), "loss": "L0"}),
+    "losses.best_prediction": Call(losses.best_prediction, lambda: {"targets": uniform(7), "loss": "L0"}),
     "targets.Targets": Call(
         targets.Targets, lambda: {"sigma": 0.2, "offset": 0.0, "shared": 0.0, "clip": False, "eight_bit": False}
     ),
@@ -674,9 +676,9 @@ CALLS: dict[str, Call] = {
         changes=("model",),
         examples=30,
     ),
-    "training.predict": Call(training.predict, lambda: {"model": network(), "noisy": gray(), "batch_size": 2}),
-    "training.evaluate": Call(
-        training.evaluate,
+    "metrics.predict": Call(metrics.predict, lambda: {"model": network(), "noisy": gray(), "batch_size": 2}),
+    "metrics.evaluate": Call(
+        metrics.evaluate,
         lambda: {"model": network(), "noisy": gray(side=12), "clean": gray(1, side=12), "batch_size": 2},
         unknown="a network that returns the clean images has no error",
     ),
@@ -724,7 +726,7 @@ CALLS: dict[str, Call] = {
     "kernels.kernel_facts": Call(
         kernels.kernel_facts,
         lambda: {
-            "model": network(models.TinyDenoiser),
+            "model": network(tnet.TinyDenoiser),
             "noisy": colour(),
             "clean": colour(1),
             "kinds": ("edge",),
@@ -736,7 +738,7 @@ CALLS: dict[str, Call] = {
         examples=20,
     ),
     "kernels.kernel_windows": Call(
-        kernels.kernel_windows, lambda: {"model": network(models.TinyDenoiser), "noisy": colour(), "place": (4, 5)}
+        kernels.kernel_windows, lambda: {"model": network(tnet.TinyDenoiser), "noisy": colour(), "place": (4, 5)}
     ),
     "claims.summary": Call(claims.summary, lambda: {"values": uniform(5)}),
     "claims.format_summary": Call(
@@ -798,7 +800,7 @@ CALLS: dict[str, Call] = {
         renders.saliency_samples,
         lambda: {
             "which": renders.SALIENCY_MAPS[0],
-            "model": network(models.TinyDenoiser),
+            "model": network(tnet.TinyDenoiser),
             "noisy": colour(),
             "clean": colour(1),
             "pixel": (4, 5),
@@ -821,7 +823,7 @@ CALLS: dict[str, Call] = {
     ),
     "renders.render_filters": Call(
         renders.render_filters,
-        lambda: {"pixel": (5, 5), "models": {"tiny": network(models.TinyDenoiser)}, "noisy": colour(), "clean": colour(1)},
+        lambda: {"pixel": (5, 5), "models": {"tiny": network(tnet.TinyDenoiser)}, "noisy": colour(), "clean": colour(1)},
     ),
     "experiments.Run": Call(
         experiments.Run,
@@ -864,18 +866,18 @@ CALLS: dict[str, Call] = {
         saliency_experiments.readme_claims_table, lambda: {"content": stored("smoothgrad")}
     ),
     "photo_experiments.leader_board_score": Call(
-        photo_experiments.leader_board_score, lambda: {"model": network(models.TinyDenoiser), "seed": 0}, wrong_only=True
+        photo_experiments.leader_board_score, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
     ),
     "photo_experiments.builtin_psnr": Call(
-        photo_experiments.builtin_psnr, lambda: {"model": network(models.TinyDenoiser), "seed": 0}, wrong_only=True
+        photo_experiments.builtin_psnr, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
     ),
     **long_calls(),
     "own_photos.denoise_image": Call(
         own_photos.denoise_image,
-        lambda: {"model": network(models.TinyDenoiser), "image": colour(side=9), "tile": 8, "overlap": 2, "progress": False},
+        lambda: {"model": network(tnet.TinyDenoiser), "image": colour(side=9), "tile": 8, "overlap": 2, "progress": False},
     ),
     "own_photos.denoise_photo": Call(
-        own_photos.denoise_photo, lambda: {"model": network(models.TinyDenoiser), "photo": colour(side=9), "mu": 0.1, "seed": 0}
+        own_photos.denoise_photo, lambda: {"model": network(tnet.TinyDenoiser), "photo": colour(side=9), "mu": 0.1, "seed": 0}
     ),
     "own_photos.before_after": Call(
         own_photos.before_after, lambda: {"result": denoised()}, unknown="an equal photo has no error"
@@ -883,7 +885,7 @@ CALLS: dict[str, Call] = {
     "own_photos.denoise_file": Call(
         own_photos.denoise_file,
         lambda: {
-            "model": network(models.TinyDenoiser),
+            "model": network(tnet.TinyDenoiser),
             "file": photo_on_disk(),
             "output": "a.png",
             "mu": 0.1,
@@ -911,7 +913,7 @@ CALLS: dict[str, Call] = {
     ),
     "photo_training.photo_scores": Call(
         photo_training.photo_scores,
-        lambda: {"model": network(models.TinyDenoiser), "images": [colour(side=12)], "levels": [0.25], "seed": 0},
+        lambda: {"model": network(tnet.TinyDenoiser), "images": [colour(side=12)], "levels": [0.25], "seed": 0},
         unknown="an equal photo has no error",
     ),
     "explorers.filmstrip": Call(
@@ -936,7 +938,7 @@ CALLS: dict[str, Call] = {
     ),
     "explorers.smoothgrad_explorer": Call(
         explorers.smoothgrad_explorer,
-        lambda: {"model": network(models.TinyDenoiser), "index": 0, "noise_level": 0.15, "samples": 2, "seed": 0},
+        lambda: {"model": network(tnet.TinyDenoiser), "index": 0, "noise_level": 0.15, "samples": 2, "seed": 0},
         examples=4,
     ),
     "explorers.smoothgrad_filmstrip": Call(explorers.smoothgrad_filmstrip, lambda: {"index": 0, "seed": 0}, wrong_only=True),
@@ -979,10 +981,10 @@ CALLS: dict[str, Call] = {
         lambda: {"work": abs, "jobs_": [1, 2], "processes": 1, "scheduler": None},
     ),
     "internal.parallel.check_scheduler": Call(parallel.check_scheduler, lambda: {"scheduler": None}),
-    "handing_in.pack_weights": Call(handing_in.pack_weights, lambda: {"network": network(models.TinyDenoiser)}),
+    "handing_in.pack_weights": Call(handing_in.pack_weights, lambda: {"network": network(tnet.TinyDenoiser)}),
     "handing_in.check_size": Call(handing_in.check_size, lambda: {"weights": {"a": uniform(3)}}),
     "handing_in.unpack_weights": Call(handing_in.unpack_weights, lambda: {"text": _packed()}),
-    "handing_in.hand_in": Call(handing_in.hand_in, lambda: {"network": network(models.TinyDenoiser)}),
+    "handing_in.hand_in": Call(handing_in.hand_in, lambda: {"network": network(tnet.TinyDenoiser)}),
 }
 
 EXERCISES = "solutions and wrong answers, written as students write them"
@@ -997,7 +999,7 @@ LEFT_OUT: dict[str, str] = {
         (
             "internal.checkpoints.History", "exercise.Mistake", "exercise.Exercise", "exercise.Exercise.observe", "exercise.Outcome",
             "exercise.Run", "experiments.Recipe", "own_photos.Denoised", "own_photos.Geometry", "pairs.PhotoPairs",
-            "photo_experiments.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "training.Scores",
+            "photo_experiments.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
             "limits.Cost", "training_speed.Setting",
         ),
         RECORD,
@@ -1010,7 +1012,7 @@ LEFT_OUT: dict[str, str] = {
             "training_speed.Setting.pairs", "training_speed.OnePairAtATime", "training_speed.OnePairAtATime.__getitem__",
             "training_speed.papers_loop", "internal.atomic_write", "sweeps",
             "internal.devices.half_precision", "internal.batches.serve_batches", "internal.batches.count_pairs", "internal.devices.device_of",
-            "noise.draw_per_pixel", "internal.checks.reading", "internal.seeding",
+            "corruptions.draw_per_pixel", "internal.checks.reading", "internal.seeding",
         ),
         INSIDE,
     ),

@@ -19,9 +19,10 @@ from torch.utils.data import Subset
 from denoise_lib.data import NoisyImages, NoisyPairs
 from denoise_lib.internal import checkpoints
 from denoise_lib.internal.checkpoints import CheckpointFolder, checkpoint_folder, code_of
-from denoise_lib.models import TNet, UNet
 from denoise_lib.noise import Blend, Gaussian
+from denoise_lib.tnet import TNet
 from denoise_lib.training import CheckpointError, History, TrainingInterrupted, fit
+from denoise_lib.unet import UNet
 
 
 def network(seed: int = 0, kind: Callable[[], nn.Module] = UNet) -> nn.Module:

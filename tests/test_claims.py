@@ -28,8 +28,8 @@ from denoise_lib.claims import (
     rank_correlation,
     summary,
 )
-from denoise_lib.models import TNet
 from denoise_lib.saliency import loss_gradient, output_gradient, output_sum, self_influence, smoothgrad, squared_error
+from denoise_lib.tnet import TNet
 
 
 def seeded(seed: int) -> torch.Generator:

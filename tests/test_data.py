@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets.mnist import read_image_file
 
+from denoise_lib.corruptions import PointSample
 from denoise_lib.data import NoisyImages, as_float_images, mnist, without
-from denoise_lib.noise import Blend, Gaussian, PointSample
+from denoise_lib.noise import Blend, Gaussian
 
 # --- the small MNIST ---------------------------------------------------------------------------------------------------
 

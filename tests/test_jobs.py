@@ -26,10 +26,10 @@ from denoise_lib.experiments import Run, reproduce
 from denoise_lib.internal import parallel, seeding
 from denoise_lib.internal.atomic_write import write_whole
 from denoise_lib.internal.parallel import JobsError, run_jobs
-from denoise_lib.models import UNet
+from denoise_lib.metrics import evaluate
 from denoise_lib.photo_experiments import PhotoRun, Photos
 from denoise_lib.results import read_results
-from denoise_lib.training import evaluate
+from denoise_lib.unet import UNet
 from denoise_lib.weights import read_weights
 
 pytestmark = pytest.mark.slow

@@ -27,8 +27,8 @@ from denoise_lib.kernels import (
     unlikeness,
     windows,
 )
-from denoise_lib.models import TNet
 from denoise_lib.saliency import output_gradient
+from denoise_lib.tnet import TNet
 
 FACTS = {"sum", "own", "unlikeness", "gaussian", "elongation", "other"}
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 from torch.utils.data import TensorDataset
 
+from denoise_lib.corruptions import Bernoulli
 from denoise_lib.data import NoisyPairs
 from denoise_lib.internal.checkpoints import CheckpointError, History
 from denoise_lib.losses import LOSSES, AnnealedL0, hdr_loss, masked_l2_loss
-from denoise_lib.noise import Bernoulli, Gaussian
+from denoise_lib.noise import Gaussian
 from denoise_lib.training import fit
 
 

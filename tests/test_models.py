@@ -17,9 +17,10 @@ from torch.nn.functional import conv2d, conv_transpose2d, interpolate, max_pool2
 
 from denoise_lib.data import NoisyPairs
 from denoise_lib.internal.checks import check_size
-from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet, count_parameters
 from denoise_lib.sources.photographs import photos
+from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
 from denoise_lib.training import fit
+from denoise_lib.unet import Autoencoder, UNet, count_parameters
 
 NETWORKS: list[tuple[type[nn.Module], int]] = [(UNet, 88_461), (Autoencoder, 104_521)]
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 import denoise_lib
 from denoise_lib.data import NoisyImages, mnist, photos
-from denoise_lib.models import UNet
 from denoise_lib.noise import Blend
 from denoise_lib.pairs import photo_pairs
 from denoise_lib.training import fit
+from denoise_lib.unet import UNet
 from denoise_lib.weights import available_weights, load_pretrained
 
 LIBRARY = Path(denoise_lib.__file__).parent

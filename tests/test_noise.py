@@ -12,21 +12,8 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from torch import Tensor
 
-from denoise_lib.noise import (
-    MILD,
-    MODERATE,
-    SEVERE,
-    Bernoulli,
-    Blend,
-    Gaussian,
-    Impulse,
-    Noise,
-    PointSample,
-    Poisson,
-    add_noise,
-    clipped_normal_moments,
-    parse_noise,
-)
+from denoise_lib.corruptions import Bernoulli, Impulse, PointSample, Poisson, parse_noise
+from denoise_lib.noise import MILD, MODERATE, SEVERE, Blend, Gaussian, Noise, add_noise, clipped_normal_moments
 
 SIGMAS = 5  # a fair draw leaves +-5 standard errors once in 1.7 million
 MODELS: list[Noise] = [

@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from denoise_lib.corruptions import Bernoulli
 from denoise_lib.exercise import RIGHT, WRONG, judge
 from denoise_lib.losses import hdr_loss as library_hdr_loss
-from denoise_lib.models import SelfEnsemble
-from denoise_lib.noise import Bernoulli
 from denoise_lib.noise2noise_assignment import (
     NOISE2NOISE_ASSIGNMENT,
     hdr_loss,
@@ -22,6 +21,7 @@ from denoise_lib.noise2noise_assignment import (
     self_ensemble,
     turn_pair,
 )
+from denoise_lib.tnet import SelfEnsemble
 
 EXERCISES = {exercise.name: exercise for exercise in NOISE2NOISE_ASSIGNMENT}
 SEEDS = (0, 1, 2, 41, 1000)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from denoise_lib.corruptions import Impulse, Poisson
 from denoise_lib.exercise import RIGHT, WRONG, judge
 from denoise_lib.metrics import psnr as library_psnr
-from denoise_lib.noise import Impulse, Poisson
 from denoise_lib.noise_assignment import (
     NOISE_ASSIGNMENT,
     impulse_noise,

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
-from denoise_lib import models, own_photos
+from denoise_lib import own_photos, tnet
 from denoise_lib.figures import tile
 from denoise_lib.metrics import psnr
-from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet, UNet
 from denoise_lib.noise import add_noise
 from denoise_lib.own_photos import GEOMETRY, PICTURE_SIDE, Denoised, before_after, denoise_file, denoise_image, denoise_photo
 from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import photo_tensor
+from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
+from denoise_lib.unet import Autoencoder, UNet
 
 NETWORKS = tuple(GEOMETRY)
 
@@ -81,9 +82,9 @@ def test_the_multiple_of_each_network_is_the_least_that_it_takes(network: type[n
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_reach_of_each_network(network: type[nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
     # With positive weights, averages for maxima and no activation, the output is positive wherever it sees something.
-    monkeypatch.setattr(models, "max_pool2d", torch.nn.functional.avg_pool2d)
-    monkeypatch.setattr(models, "relu", lambda x: x)
-    monkeypatch.setattr(models, "leaky_relu", lambda x, slope: x)
+    monkeypatch.setattr(tnet, "max_pool2d", torch.nn.functional.avg_pool2d)
+    monkeypatch.setattr(tnet, "relu", lambda x: x)
+    monkeypatch.setattr(tnet, "leaky_relu", lambda x, slope: x)
     model = network().double()
     for module in model.modules():
         if isinstance(module, nn.LeakyReLU):

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, TensorDataset
 
+from denoise_lib.corruptions import Bernoulli, PointSample, Poisson
 from denoise_lib.data import NoisyImages, NoisyPairs, exchange_pixels, random_symmetry
-from denoise_lib.noise import Bernoulli, Gaussian, Noise, PointSample, Poisson
+from denoise_lib.noise import Gaussian, Noise
 from denoise_lib.sources.photographs import photos
 from denoise_lib.training import fit
 

@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from denoise_lib import baselines, photo_experiments, training
+from denoise_lib.corruptions import Bernoulli
 from denoise_lib.data import NoisyImages, NoisyPairs
 from denoise_lib.internal.atomic_write import write_json
-from denoise_lib.metrics import psnr
-from denoise_lib.models import BaseNet, SelfEnsemble, TinyDenoiser, TNet
-from denoise_lib.noise import Bernoulli, Gaussian
+from denoise_lib.metrics import evaluate, predict, psnr
+from denoise_lib.noise import Gaussian
 from denoise_lib.pairs import PhotoPairs, photo_pairs
 from denoise_lib.photo_experiments import (
     NETWORKS,
@@ -43,7 +43,7 @@ from denoise_lib.photo_experiments import (
 )
 from denoise_lib.photo_results import photo_table
 from denoise_lib.results import read_results
-from denoise_lib.training import evaluate, predict
+from denoise_lib.tnet import BaseNet, SelfEnsemble, TinyDenoiser, TNet
 from denoise_lib.weights import read_weights
 
 PHOTOS = Photos("builtin")

@@ -14,15 +14,16 @@ from torch import Tensor, nn
 
 from denoise_lib import photo_training
 from denoise_lib.data import NoisyImages
-from denoise_lib.metrics import psnr, ssim
-from denoise_lib.models import TinyDenoiser, TNet, count_parameters
+from denoise_lib.metrics import predict, psnr, ssim
 from denoise_lib.noise import Blend, add_noise
 from denoise_lib.own_photos import denoise_image
 from denoise_lib.photo_training import LEVELS, PhotoTraining, photo_card, photo_scores, train_on_photos, training_patches
 from denoise_lib.photo_training import test_patches as patches_for_the_test
 from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import patches, photo_tensor, photos, read_photo
-from denoise_lib.training import fit, predict
+from denoise_lib.tnet import TinyDenoiser, TNet
+from denoise_lib.training import fit
+from denoise_lib.unet import count_parameters
 from denoise_lib.weights import available_weights, load_pretrained, read_weights, weights_card
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from denoise_lib import saliency
-from denoise_lib.models import TNet
 from denoise_lib.saliency import (
     check_pixel,
     loss_gradient,
@@ -24,6 +23,7 @@ from denoise_lib.saliency import (
     smoothgrad_with_error,
     squared_error,
 )
+from denoise_lib.tnet import TNet
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -26,8 +26,7 @@ from denoise_lib.claims import (
 )
 from denoise_lib.data import as_float_images, mnist
 from denoise_lib.internal.atomic_write import write_json
-from denoise_lib.metrics import psnr
-from denoise_lib.models import TNet
+from denoise_lib.metrics import predict, psnr
 from denoise_lib.noise import add_noise
 from denoise_lib.pairs import PhotoPairs, photo_pairs
 from denoise_lib.renders import example_pair
@@ -52,7 +51,7 @@ from denoise_lib.saliency_experiments import (
     reproduce,
     train_classifier,
 )
-from denoise_lib.training import predict
+from denoise_lib.tnet import TNet
 from denoise_lib.weights import load_pretrained
 
 Rows = list[dict[str, Any]]

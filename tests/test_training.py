@@ -24,9 +24,11 @@ from denoise_lib import training
 from denoise_lib.data import NoisyImages, NoisyPairs
 from denoise_lib.internal import devices
 from denoise_lib.internal.devices import default_device
-from denoise_lib.models import Autoencoder, Noise2NoiseUNet, TNet, UNet
+from denoise_lib.metrics import evaluate, predict
 from denoise_lib.noise import Blend, Gaussian
-from denoise_lib.training import CheckpointError, History, TrainingDiverged, TrainingInterrupted, evaluate, fit, predict
+from denoise_lib.tnet import Noise2NoiseUNet, TNet
+from denoise_lib.training import CheckpointError, History, TrainingDiverged, TrainingInterrupted, fit
+from denoise_lib.unet import Autoencoder, UNet
 
 
 def network(seed: int = 0, kind: Callable[[], nn.Module] = UNet) -> nn.Module:

@@ -16,14 +16,14 @@ from limits import files_of_at_most, peak_memory
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from denoise_lib import experiments, results, weights
-from denoise_lib.metrics import mse, psnr
-from denoise_lib.models import Autoencoder, BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet, UNet, count_parameters
+from denoise_lib import experiments, noise, results, weights
+from denoise_lib.metrics import mse, predict, psnr
 from denoise_lib.pairs import photo_pairs
 from denoise_lib.photo_experiments import NETWORKS as PHOTO_NETWORKS
 from denoise_lib.photo_experiments import builtin_psnr
 from denoise_lib.photo_experiments import test_images as photo_test_images
-from denoise_lib.training import predict
+from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
+from denoise_lib.unet import Autoencoder, UNet, count_parameters
 from denoise_lib.weights import WeightsError, available_weights, load_pretrained, read_weights, weights_card, write_weights
 
 LEVELS = ("mild", "moderate", "severe")
@@ -447,8 +447,8 @@ def test_a_shipped_network_is_what_its_card_says(name: str) -> None:
     card, model = weights_card(name), load_pretrained(name)
     network, _, level = name.rpartition("-")
     assert card["parameters"] == count_parameters(model) == count_parameters(experiments.NETWORKS[network]())
-    assert card["test_mu"] == results.LEVELS.get(level, results.LEVELS["moderate"])
-    assert set(card["mse_at_mu"]) == {f"{mu:.2f}" for mu in results.LEVELS.values()}
+    assert card["test_mu"] == noise.LEVELS.get(level, noise.LEVELS["moderate"])
+    assert set(card["mse_at_mu"]) == {f"{mu:.2f}" for mu in noise.LEVELS.values()}
     assert card["mse_at_mu"][f"{card['test_mu']:.2f}"] == pytest.approx(card["mse"], rel=1e-6)
     assert card["machine"]["device"] and card["machine"]["torch"] and card["machine"]["date"]
     assert card["recipe"] and card["data"] and card["noise"] and card["training_seconds"] > 0

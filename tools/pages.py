@@ -28,6 +28,7 @@ from PIL import Image
 from pygments.formatters import HtmlFormatter
 
 from denoise_lib.explorers import COLOUR_NETWORKS
+from denoise_lib.losses import CORRUPTIONS
 from denoise_lib.renders import (
     BROKEN,
     SALIENCY_MAPS,
@@ -43,7 +44,6 @@ from denoise_lib.renders import (
     render_smoothgrad,
     saliency_samples,
 )
-from denoise_lib.targets import CORRUPTIONS
 from denoise_lib.weights import load_pretrained
 
 FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)

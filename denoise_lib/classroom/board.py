@@ -16,9 +16,8 @@ from torch import Tensor
 from ..baselines import tune_colour_filter
 from ..exercise import RIGHT, WRONG, Outcome
 from ..handing_in import check_size, unpack_weights
-from ..metrics import psnr
+from ..metrics import predict, psnr
 from ..pairs import photo_pairs
-from ..training import predict
 from ..weights import load_pretrained
 from .examine import Examination
 from .process import decoded

@@ -260,7 +260,7 @@ def outputs_of(make_network: Callable[[], Any], job: dict[str, Any]) -> dict[str
     """Build the student's network, load its weights, and denoise the hidden pictures; these lie beside the job."""
     from safetensors.torch import load_file, save
 
-    from denoise_lib.training import predict
+    from ..metrics import predict
 
     folder = Path(job["folder"])
     try:

@@ -65,10 +65,11 @@ import numpy as np
 
 from denoise_lib import MILD, MODERATE, SEVERE, add_noise, mnist, mse, psnr, ssim, tile
 from denoise_lib.checks import check
+from denoise_lib.corruptions import Bernoulli, Impulse, PointSample, Poisson
 from denoise_lib.data import as_float_images
 from denoise_lib.explorers import guess_the_mu, noise_explorer, noise_filmstrip
 from denoise_lib.figures import panel, picture
-from denoise_lib.noise import Bernoulli, Blend, Gaussian, Impulse, PointSample, Poisson, clipped_normal_moments
+from denoise_lib.noise import Blend, Gaussian, clipped_normal_moments
 
 
 def generator(offset=0):

@@ -74,9 +74,9 @@ from denoise_lib.explorers import denoise_explorer, denoise_filmstrip
 from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, tile
 from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.metrics import mse_per_image
-from denoise_lib.noise import Blend
+from denoise_lib.noise import LEVELS, Blend
 from denoise_lib.renders import noisy_copy
-from denoise_lib.results import LEVELS, PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, read_results
+from denoise_lib.results import PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, read_results
 
 # %% [markdown]
 # ## 2.1 The task

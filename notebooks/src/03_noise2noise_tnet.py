@@ -73,13 +73,14 @@ from denoise_lib.data import NoisyPairs, photos
 from denoise_lib.explorers import estimator_explorer, estimator_filmstrip, noise2noise_explorer, noise2noise_filmstrip
 from denoise_lib.figures import learning_curves, panel, picture, tile
 from denoise_lib.internal.checkpoints import checkpoint_folder
-from denoise_lib.models import Noise2NoiseUNet, SelfEnsemble
+from denoise_lib.losses import CORRUPTIONS, best_prediction, corrupted_pixel
 from denoise_lib.pairs import photo_pairs
 from denoise_lib.photo_experiments import PARAMETER_LIMIT, clipping_run, leader_board_score
 from denoise_lib.photo_results import PAPER_MODELS, PAPER_RATES, format_psnr, model_name, summarize_photo_runs
 from denoise_lib.results import read_results
 from denoise_lib.sources.photographs import read_photo, square
-from denoise_lib.targets import CORRUPTIONS, Targets, best_prediction, corrupted_pixel
+from denoise_lib.targets import Targets
+from denoise_lib.tnet import Noise2NoiseUNet, SelfEnsemble
 
 results = read_results("tnet")
 rows = summarize_photo_runs(results["runs"])

@@ -66,7 +66,7 @@ from IPython.display import display
 
 from denoise_lib import PointSample, load_pretrained, mse, photos, predict, psnr
 from denoise_lib.figures import panel, picture, tile
-from denoise_lib.targets import corrupted_pixel
+from denoise_lib.losses import corrupted_pixel
 
 noise = PointSample(cell=8)  # the second paper's noise: a random pixel of each cell
 large = photos("all", size=256, crops=4).float() / 255
