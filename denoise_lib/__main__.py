@@ -278,8 +278,8 @@ def _train_on_digits(options: argparse.Namespace) -> int:
     from .data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed
     from .internal.distributed import world
     from .metrics import evaluate
+    from .pretrained.weights import write_weights
     from .training import fit
-    from .weights import write_weights
 
     noise = parse_noise(options.noise)
     torch.manual_seed(options.seed)
@@ -325,7 +325,7 @@ def _denoise(options: argparse.Namespace) -> int:
     from .internal.checks import check_count, check_number
     from .internal.devices import default_device
     from .own_photos import denoise_file
-    from .weights import load_pretrained
+    from .pretrained.weights import load_pretrained
 
     if options.mu is not None:
         check_number(options.mu, "--mu", 0, 1, example=0.25)
@@ -355,7 +355,7 @@ def _benchmark(options: argparse.Namespace) -> int:
 def _weights(options: argparse.Namespace) -> int:
     import json
 
-    from .weights import available_weights, weights_card
+    from .pretrained.weights import available_weights, weights_card
 
     if options.name:
         print(json.dumps(weights_card(options.name), indent=2))

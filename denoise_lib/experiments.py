@@ -27,11 +27,11 @@ from .internal.parallel import check_scheduler
 from .internal.seeding import new_network
 from .metrics import evaluate, mse, predict
 from .noise import LEVELS, MODERATE, Blend
+from .pretrained.weights import read_weights, write_weights
 from .results import markdown_table, read_results, results_file, summarize
 from .sweeps import checkpoint_file, keep_run, kept_result, sweep
 from .training import fit
 from .unet import Autoencoder, UNet, count_parameters
-from .weights import read_weights, write_weights
 
 BLIND_RANGE = (0.0, 0.5)
 NETWORKS: dict[str, Callable[[], nn.Module]] = {

@@ -18,6 +18,7 @@ from .kernels import MARGIN
 from .losses import CORRUPTIONS
 from .metrics import predict, psnr
 from .noise import LEVELS, MODERATE, add_noise
+from .pretrained.weights import load_pretrained
 from .renders import (
     BROKEN,
     MODEL_CHOICES,
@@ -37,7 +38,6 @@ from .renders import (
     saliency_samples,
 )
 from .sources.download import DataError
-from .weights import load_pretrained
 
 if TYPE_CHECKING:
     import ipywidgets

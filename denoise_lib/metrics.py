@@ -3,6 +3,9 @@
 This is the one place that says *which* PSNR. Two definitions are in use: the mean over images of each image's PSNR
 (the papers' and this course's default), and the PSNR of the mean squared error pooled over all images. The first is
 never smaller (Jensen's inequality). Name the one you quote.
+
+`evaluate` measures quality and time as a reader would expect: clipped outputs, a named PSNR, and a clock that waits for the
+device.
 """
 
 from __future__ import annotations

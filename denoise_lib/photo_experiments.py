@@ -41,12 +41,12 @@ from .metrics import evaluate, mse, predict, psnr
 from .noise import MODERATE, Blend
 from .pairs import MOST_PAIRS, TEST_PAIRS, PhotoPairs, photo_pairs
 from .photo_results import photo_table
+from .pretrained.weights import read_weights, write_weights
 from .results import read_results, results_file
 from .sweeps import checkpoint_file, keep_run, kept_result, sweep
 from .tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
 from .training import fit
 from .unet import UNet, count_parameters
-from .weights import read_weights, write_weights
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "tnet": TNet,

@@ -29,11 +29,11 @@ from .internal.distributed import world
 from .metrics import predict, psnr, ssim
 from .noise import MILD, MODERATE, SEVERE, Blend
 from .own_photos import denoise_image
+from .pretrained.weights import write_weights
 from .sources.photographs import patches, photo_files, photo_tensor, photos, read_photo
 from .tnet import TinyDenoiser, TNet
 from .training import SCHEDULES, fit
 from .unet import count_parameters
-from .weights import write_weights
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"tiny-denoiser": TinyDenoiser, "tnet": TNet}
 LEVELS = (0.05, MILD, MODERATE, SEVERE, 0.50)

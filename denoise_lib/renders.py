@@ -21,10 +21,10 @@ from .kernels import MARGIN, filters, gaussian_like, unlikeness, windows
 from .losses import POWERS, best_prediction, corrupted_pixel
 from .metrics import mse, predict, psnr, ssim
 from .noise import LEVELS, MODERATE, Blend, add_noise
+from .pretrained.weights import load_pretrained
 from .saliency import check_pixel, output_sum, smoothgrad_samples, squared_error
 from .sources.photographs import read_photo, square
 from .targets import Targets
-from .weights import load_pretrained
 
 BROKEN: dict[str, dict[str, float | bool]] = {
     "mean is not zero": {"offset": 0.1},

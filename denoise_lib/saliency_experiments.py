@@ -49,10 +49,10 @@ from .kernels import effective_receptive_field, kernel_facts, kernel_windows, ra
 from .metrics import predict, psnr
 from .noise import MODERATE, add_noise
 from .pairs import TEST_PAIRS, distinct_photos, photo_pairs
+from .pretrained.weights import load_pretrained
 from .results import read_results, results_file
 from .saliency import MOST_SAMPLES, self_influence, smoothgrad
 from .tnet import TNet
-from .weights import load_pretrained
 
 PARTS = ("groups", "self_influence", "intervention", "kernels", "randomised", "smoothgrad_noise", "classifier")
 NOISE_LEVELS = (0.0, 0.05, 0.15)

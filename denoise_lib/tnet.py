@@ -1,8 +1,7 @@
-"""The papers' networks, layer by layer, and one of the course's own.
+"""The second paper's networks, layer by layer, and one of the course's own.
 
-`UNet` and `Autoencoder` are those of Casey and Racape (2023, appendix), for digits (N, 1, H, W). `TNet`, `BaseNet` and
-`Noise2NoiseUNet` are those that the second paper compares on 32x32 colour photos (N, 3, H, W); `TinyDenoiser` is the
-course's answer to them. Each maps noisy images to clean ones of the same shape. Predictions can leave [0, 1]: clip them
+`TNet`, `BaseNet` and `Noise2NoiseUNet` are those that the paper compares on 32x32 color photos (N, 3, H, W); `TinyDenoiser` is
+the course's answer to them. Each maps noisy images to clean ones of the same shape. Predictions can leave [0, 1]: clip them
 before you look or measure PSNR.
 """
 

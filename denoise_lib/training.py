@@ -1,8 +1,7 @@
-"""Training and evaluation of denoisers.
+"""Training of denoisers.
 
 `fit` is the papers' training loop with what a course needs: it starts again where it was stopped, reports in plain
-lines, and gives the same weights for the same seed. `evaluate` measures quality and time as a reader would expect:
-clipped outputs, a named PSNR, and a clock that waits for the device.
+lines, and gives the same weights for the same seed.
 """
 
 from __future__ import annotations

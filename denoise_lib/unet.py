@@ -1,4 +1,7 @@
-"""The first paper's networks."""
+"""The first paper's networks, layer by layer (Casey and Racape, 2023, appendix), for digits (N, 1, H, W).
+
+Each maps noisy images to clean ones of the same shape. Predictions can leave [0, 1]: clip them before you look or measure PSNR.
+"""
 
 from __future__ import annotations
 

@@ -52,11 +52,11 @@ from denoise_lib import (
     training,
     training_speed,
     unet,
-    weights,
 )
 from denoise_lib.internal import atomic_write, devices, parallel, tables
 from denoise_lib.internal import checks as internal_checks
 from denoise_lib.internal.checkpoints import History
+from denoise_lib.pretrained import weights
 from denoise_lib.sources import digits, photographs
 
 Arguments = dict[str, Any]
@@ -615,10 +615,10 @@ CALLS: dict[str, Call] = {
     ),
     "saliency.check_pixel": Call(saliency.check_pixel, lambda: {"pixel": (1, 2), "x": gray()}),
     "internal.devices.evaluating": Call(lambda model: devices.evaluating(model).__enter__(), lambda: {"model": network()}),
-    "weights.weights_card": Call(weights.weights_card, lambda: {"name": "tnet"}),
-    "weights.load_pretrained": Call(weights.load_pretrained, lambda: {"name": "tnet", "device": "cpu"}),
-    "weights.read_weights": Call(weights.read_weights, lambda: {"content": _weights(), "card": weights.weights_card("tnet")}),
-    "weights.write_weights": Call(
+    "pretrained.weights.weights_card": Call(weights.weights_card, lambda: {"name": "tnet"}),
+    "pretrained.weights.load_pretrained": Call(weights.load_pretrained, lambda: {"name": "tnet", "device": "cpu"}),
+    "pretrained.weights.read_weights": Call(weights.read_weights, lambda: {"content": _weights(), "card": weights.weights_card("tnet")}),
+    "pretrained.weights.write_weights": Call(
         weights.write_weights, lambda: {"model": network(), "path": "folder/unet", "card": {"seed": 0}}
     ),
     "baselines.fit_baseline": Call(

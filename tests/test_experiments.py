@@ -25,9 +25,9 @@ from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.internal.tables import table
 from denoise_lib.metrics import evaluate, mse, predict
 from denoise_lib.noise import LEVELS, Blend
+from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.results import PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, markdown_table, read_results, summarize
 from denoise_lib.unet import UNet
-from denoise_lib.weights import read_weights
 
 TINY = Run("unet", "mild", data="small", epochs=2)
 

@@ -34,6 +34,7 @@ from denoise_lib.explorers import (
     smoothgrad_filmstrip,
 )
 from denoise_lib.figures import png
+from denoise_lib.pretrained.weights import load_pretrained
 from denoise_lib.renders import (
     SALIENCY_MAPS,
     example_digits,
@@ -46,7 +47,6 @@ from denoise_lib.renders import (
     saliency_samples,
 )
 from denoise_lib.saliency import loss_gradient
-from denoise_lib.weights import load_pretrained
 
 
 class Square(nn.Module):

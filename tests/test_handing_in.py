@@ -18,7 +18,7 @@ from torch import nn
 from denoise_lib.classroom.repair import read_notebook
 from denoise_lib.handing_in import MARK, hand_in, pack_weights, unpack_weights
 from denoise_lib.photo_experiments import PARAMETER_LIMIT
-from denoise_lib.weights import load_pretrained
+from denoise_lib.pretrained.weights import load_pretrained
 
 
 def packed(header: Any, data: bytes = b"") -> str:

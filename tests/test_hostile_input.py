@@ -40,10 +40,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import denoise_lib
 from denoise_lib.internal.checkpoints import CheckpointError
+from denoise_lib.pretrained.weights import WeightsError
 from denoise_lib.sources.download import DataError
 from denoise_lib.tnet import TinyDenoiser
 from denoise_lib.training import TrainingDiverged
-from denoise_lib.weights import WeightsError
 
 SECONDS = 10
 ERRORS = (TypeError, ValueError, DataError, WeightsError, CheckpointError, TrainingDiverged)

@@ -28,9 +28,9 @@ from denoise_lib.internal.atomic_write import write_whole
 from denoise_lib.internal.parallel import JobsError, run_jobs
 from denoise_lib.metrics import evaluate
 from denoise_lib.photo_experiments import PhotoRun, Photos
+from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.results import read_results
 from denoise_lib.unet import UNet
-from denoise_lib.weights import read_weights
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,18 +24,18 @@ from denoise_lib import (
     results,
     saliency_experiments,
     training,
-    weights,
 )
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.internal import atomic_write
 from denoise_lib.metrics import mse, predict, psnr
 from denoise_lib.noise import Blend, add_noise
 from denoise_lib.own_photos import denoise_image
+from denoise_lib.pretrained import weights
+from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import photo_tensor, read_photo
 from denoise_lib.tnet import TinyDenoiser, TNet
 from denoise_lib.unet import UNet
-from denoise_lib.weights import read_weights
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ import denoise_lib
 from denoise_lib.data import NoisyImages, mnist, photos
 from denoise_lib.noise import Blend
 from denoise_lib.pairs import photo_pairs
+from denoise_lib.pretrained.weights import available_weights, load_pretrained
 from denoise_lib.training import fit
 from denoise_lib.unet import UNet
-from denoise_lib.weights import available_weights, load_pretrained
 
 LIBRARY = Path(denoise_lib.__file__).parent
 SOURCES = sorted([*LIBRARY.rglob("*.py"), *(LIBRARY.parent / "tools").rglob("*.py")])

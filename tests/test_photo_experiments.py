@@ -42,9 +42,9 @@ from denoise_lib.photo_experiments import (
     training_set,
 )
 from denoise_lib.photo_results import photo_table
+from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.results import read_results
 from denoise_lib.tnet import BaseNet, SelfEnsemble, TinyDenoiser, TNet
-from denoise_lib.weights import read_weights
 
 PHOTOS = Photos("builtin")
 TINY = PhotoRun("tnet", epochs=2, pairs=32)

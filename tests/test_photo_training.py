@@ -19,12 +19,12 @@ from denoise_lib.noise import Blend, add_noise
 from denoise_lib.own_photos import denoise_image
 from denoise_lib.photo_training import LEVELS, PhotoTraining, photo_card, photo_scores, train_on_photos, training_patches
 from denoise_lib.photo_training import test_patches as patches_for_the_test
+from denoise_lib.pretrained.weights import available_weights, load_pretrained, read_weights, weights_card
 from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import patches, photo_tensor, photos, read_photo
 from denoise_lib.tnet import TinyDenoiser, TNet
 from denoise_lib.training import fit
 from denoise_lib.unet import count_parameters
-from denoise_lib.weights import available_weights, load_pretrained, read_weights, weights_card
 
 
 def album(folder: Path, sizes: list[tuple[int, int]], seed: int = 0) -> Path:

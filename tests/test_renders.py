@@ -19,6 +19,7 @@ from denoise_lib.figures import BLACK, GREEN, mark, residual, tile
 from denoise_lib.kernels import MARGIN, filters, gaussian_like, unlikeness, windows
 from denoise_lib.metrics import mse, psnr
 from denoise_lib.noise import Blend
+from denoise_lib.pretrained.weights import load_pretrained
 from denoise_lib.renders import (
     BROKEN,
     SALIENCY_MAPS,
@@ -38,7 +39,6 @@ from denoise_lib.renders import (
 from denoise_lib.saliency import loss_gradient, output_gradient, output_sum, smoothgrad, smoothgrad_samples, squared_error
 from denoise_lib.sources.download import DataError
 from denoise_lib.tnet import TNet
-from denoise_lib.weights import load_pretrained
 
 LINE, GAP = 20, 12  # of a panel's title, and between its cells
 PIXEL = (9, 20)

@@ -29,6 +29,7 @@ from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.metrics import predict, psnr
 from denoise_lib.noise import add_noise
 from denoise_lib.pairs import PhotoPairs, photo_pairs
+from denoise_lib.pretrained.weights import load_pretrained
 from denoise_lib.renders import example_pair
 from denoise_lib.results import read_results
 from denoise_lib.saliency import self_influence
@@ -52,7 +53,6 @@ from denoise_lib.saliency_experiments import (
     train_classifier,
 )
 from denoise_lib.tnet import TNet
-from denoise_lib.weights import load_pretrained
 
 Rows = list[dict[str, Any]]
 

@@ -16,15 +16,23 @@ from limits import files_of_at_most, peak_memory
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from denoise_lib import experiments, noise, results, weights
+from denoise_lib import experiments, noise, results
 from denoise_lib.metrics import mse, predict, psnr
 from denoise_lib.pairs import photo_pairs
 from denoise_lib.photo_experiments import NETWORKS as PHOTO_NETWORKS
 from denoise_lib.photo_experiments import builtin_psnr
 from denoise_lib.photo_experiments import test_images as photo_test_images
+from denoise_lib.pretrained import weights
+from denoise_lib.pretrained.weights import (
+    WeightsError,
+    available_weights,
+    load_pretrained,
+    read_weights,
+    weights_card,
+    write_weights,
+)
 from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
 from denoise_lib.unet import Autoencoder, UNet, count_parameters
-from denoise_lib.weights import WeightsError, available_weights, load_pretrained, read_weights, weights_card, write_weights
 
 LEVELS = ("mild", "moderate", "severe")
 EXPECTED = [f"autoencoder-{level}" for level in LEVELS] + [f"unet-{level}" for level in ("blind", *LEVELS)]

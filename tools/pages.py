@@ -29,6 +29,7 @@ from pygments.formatters import HtmlFormatter
 
 from denoise_lib.explorers import COLOUR_NETWORKS
 from denoise_lib.losses import CORRUPTIONS
+from denoise_lib.pretrained.weights import load_pretrained
 from denoise_lib.renders import (
     BROKEN,
     SALIENCY_MAPS,
@@ -44,7 +45,6 @@ from denoise_lib.renders import (
     render_smoothgrad,
     saliency_samples,
 )
-from denoise_lib.weights import load_pretrained
 
 FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 BADGE = re.compile(r"\[!\[([^\]]*)\]\([^)]*\)\]")

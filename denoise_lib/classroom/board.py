@@ -18,7 +18,7 @@ from ..exercise import RIGHT, WRONG, Outcome
 from ..handing_in import check_size, unpack_weights
 from ..metrics import predict, psnr
 from ..pairs import photo_pairs
-from ..weights import load_pretrained
+from ..pretrained.weights import load_pretrained
 from .examine import Examination
 from .process import decoded
 

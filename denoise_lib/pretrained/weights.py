@@ -18,10 +18,10 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from .internal.atomic_write import write_whole
-from .internal.checks import check_choice, check_device, check_path, kind
-from .tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
-from .unet import Autoencoder, UNet
+from ..internal.atomic_write import write_whole
+from ..internal.checks import check_choice, check_device, check_path, kind
+from ..tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
+from ..unet import Autoencoder, UNet
 
 NETWORKS: dict[str, type[nn.Module]] = {
     network.__name__: network for network in (UNet, Autoencoder, TNet, BaseNet, Noise2NoiseUNet, TinyDenoiser)
