@@ -175,26 +175,26 @@ def _saliency_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from . import experiments
     from .internal.checks import check_count
-    from .results import markdown_table
+    from .papers import unet_vs_autoencoder
+    from .papers.results import markdown_table
 
     if options.baselines:
-        experiments.measure_baselines(options.output, options.data)
+        unet_vs_autoencoder.measure_baselines(options.output, options.data)
         return 0
     check_count(options.seeds, "--seeds", example=5)
     runs = [
-        experiments.Run(network, level, recipe, options.data, options.epochs, seed)
+        unet_vs_autoencoder.Run(network, level, recipe, options.data, options.epochs, seed)
         for seed in range(options.first_seed, options.first_seed + options.seeds)
         for recipe in options.recipe.split(",")
         for level in options.levels.split(",")
         for network in options.networks.split(",")
     ]
-    content = experiments.reproduce(
+    content = unet_vs_autoencoder.reproduce(
         runs, options.output, device=options.device, jobs=options.jobs, scheduler=options.scheduler
     )
     if options.export:
-        experiments.export_weights(runs, options.output, options.export)
+        unet_vs_autoencoder.export_weights(runs, options.output, options.export)
     print(markdown_table(content))
     print(f"results: {options.output}")
     return 0
@@ -207,40 +207,41 @@ def _cell(options: argparse.Namespace) -> int:
 
 
 def _reproduce_photos(options: argparse.Namespace) -> int:
-    from . import photo_experiments as experiments
     from .internal.checks import check_count
-    from .photo_results import photo_table
+    from .papers import noise2noise_tnet
+    from .papers import photo_pairs as photo_pairs_module
+    from .papers.noise2noise_tables import photo_table
 
-    photos = experiments.Photos(options.photos, options.held_out, _cell(options), options.about)
+    photos = photo_pairs_module.Photos(options.photos, options.held_out, _cell(options), options.about)
     if options.baselines:
-        experiments.measure_baselines(photos, options.output)
-        experiments.measure_untrained(photos, options.output)
-        experiments.measure_clipping(options.output)
+        noise2noise_tnet.measure_baselines(photos, options.output)
+        noise2noise_tnet.measure_untrained(photos, options.output)
+        noise2noise_tnet.measure_clipping(options.output)
         return 0
     check_count(options.seeds, "--seeds", example=5)
-    base = experiments.PhotoRun("tnet", epochs=options.epochs, pairs=options.pairs, amp=options.amp)
+    base = noise2noise_tnet.PhotoRun("tnet", epochs=options.epochs, pairs=options.pairs, amp=options.amp)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     networks = options.networks.split(",") if options.networks is not None else None
-    runs = experiments.table_runs(options.table, base, seeds, networks)
-    content = experiments.reproduce(
+    runs = noise2noise_tnet.table_runs(options.table, base, seeds, networks)
+    content = noise2noise_tnet.reproduce(
         runs, photos, options.output, device=options.device, jobs=options.jobs, scheduler=options.scheduler
     )
     if options.export:
-        experiments.export_weights(runs, photos, options.output, options.export)
+        noise2noise_tnet.export_weights(runs, photos, options.output, options.export)
     print(photo_table(content))
     print(f"results: {options.output}")
     return 0
 
 
 def _reproduce_saliency(options: argparse.Namespace) -> int:
-    from . import saliency_experiments as experiments
+    from .papers import smoothgrad_claims
 
-    content = experiments.reproduce(
+    content = smoothgrad_claims.reproduce(
         options.photos, options.output, cell=_cell(options), about=options.about, count=options.pairs,
         n_samples=options.samples, parts=[part for part in options.parts.split(",") if part],
     )  # fmt: skip
     if {"groups", "self_influence"} <= content.keys():
-        print(experiments.claims_table(content))
+        print(smoothgrad_claims.claims_table(content))
     print(f"results: {options.output}")
     return 0
 
@@ -273,17 +274,17 @@ def _train(options: argparse.Namespace) -> int:
 def _train_on_digits(options: argparse.Namespace) -> int:
     import torch
 
-    from . import experiments
     from .corruptions import parse_noise
     from .data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed
     from .internal.distributed import world
     from .metrics import evaluate
+    from .papers import unet_vs_autoencoder
     from .pretrained.weights import write_weights
     from .training import fit
 
     noise = parse_noise(options.noise)
     torch.manual_seed(options.seed)
-    model = experiments.NETWORKS[options.network]()
+    model = unet_vs_autoencoder.NETWORKS[options.network]()
     dataset = NoisyImages(mnist("train", options.data), noise, fresh=not options.fixed, seed=training_noise_seed(options.seed))
     checkpoint = Path(f"{options.output}.checkpoint")
     fit(

@@ -24,9 +24,9 @@ from .internal.tables import table
 from .limits import benchmark_limits
 from .metrics import predict
 from .noise import MODERATE
+from .papers.results import read_results, results_file
 from .pretrained.weights import load_pretrained
 from .renders import example_digits, models_for, noisy_copy, render_denoised
-from .results import read_results, results_file
 from .saliency import output_sum, smoothgrad
 from .timing import MOST_REPEATS, Row, rows_of, take_turns
 from .training_speed import benchmark_growth, benchmark_training

@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from .internal.checks import check_model, kind
-from .photo_experiments import PARAMETER_LIMIT
+from .papers.noise2noise_tnet import PARAMETER_LIMIT
 
 MARK = "denoise-weights:"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

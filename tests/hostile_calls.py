@@ -21,14 +21,11 @@ from torch import Tensor, nn
 
 from denoise_lib import (
     alternatives,
-    baselines,
     benchmark,
     checks,
-    claims,
     corruptions,
     data,
     exercise,
-    experiments,
     explorers,
     figures,
     handing_in,
@@ -38,14 +35,9 @@ from denoise_lib import (
     metrics,
     noise,
     own_photos,
-    pairs,
-    photo_experiments,
-    photo_results,
     photo_training,
     renders,
-    results,
     saliency,
-    saliency_experiments,
     targets,
     timing,
     tnet,
@@ -56,6 +48,18 @@ from denoise_lib import (
 from denoise_lib.internal import atomic_write, devices, parallel, tables
 from denoise_lib.internal import checks as internal_checks
 from denoise_lib.internal.checkpoints import History
+from denoise_lib.papers import (
+    baselines,
+    clipping,
+    digit_classifier,
+    noise2noise_tables,
+    noise2noise_tnet,
+    results,
+    saliency_statistics,
+    smoothgrad_claims,
+    unet_vs_autoencoder,
+)
+from denoise_lib.papers import photo_pairs as photo_pairs_module
 from denoise_lib.pretrained import weights
 from denoise_lib.sources import digits, photographs
 
@@ -184,13 +188,13 @@ def answers() -> checks.Answers:
     return checks.Answers(Path("answers.json"))
 
 
-def photo_run() -> photo_experiments.PhotoRun:
-    return photo_experiments.PhotoRun("tnet", epochs=1, pairs=4)
+def photo_run() -> noise2noise_tnet.PhotoRun:
+    return noise2noise_tnet.PhotoRun("tnet", epochs=1, pairs=4)
 
 
-def pair_set(side: int = 8) -> pairs.PhotoPairs:
+def pair_set(side: int = 8) -> photo_pairs_module.PhotoPairs:
     first, second, clean = ((255 * colour(seed, 4, side)).to(torch.uint8) for seed in range(3))
-    return pairs.PhotoPairs(first, second, clean)
+    return photo_pairs_module.PhotoPairs(first, second, clean)
 
 
 def denoised() -> own_photos.Denoised:
@@ -271,38 +275,38 @@ def target_calls() -> dict[str, Call]:
 
 def long_calls() -> dict[str, Call]:
     """What trains or measures for minutes: spoilt alone."""
-    run, photos = experiments.Run("unet", "mild", data="small"), photo_experiments.Photos("builtin", cell=2)
+    run, photos = unet_vs_autoencoder.Run("unet", "mild", data="small"), photo_pairs_module.Photos("builtin", cell=2)
     pair = {"noisy": colour(), "clean": colour(1)}
     batches, step = uniform(1, 1, 1, 4, 4), {"precision": devices.Precision(torch.device("cpu"), False)}
     functions: list[tuple[Callable[..., Any], Arguments]] = [
-        (experiments.execute, {"run": run, "folder": "runs", "device": "cpu", "threads": 1}),
+        (unet_vs_autoencoder.execute, {"run": run, "folder": "runs", "device": "cpu", "threads": 1}),
         (
-            experiments.reproduce,
+            unet_vs_autoencoder.reproduce,
             {"runs": [run], "output": "a.json", "device": "cpu", "jobs": 1, "scheduler": None},
         ),
-        (experiments.export_weights, {"runs": [run], "output": "a.json", "folder": "weights"}),
-        (experiments.measure_baselines, {"output": "a.json", "size": "small", "tuning_images": 1}),
-        (experiments.setup_report, {"device": "cpu"}),
-        (photo_experiments.training_set, {"run": photo_run(), "photos": photos}),
+        (unet_vs_autoencoder.export_weights, {"runs": [run], "output": "a.json", "folder": "weights"}),
+        (unet_vs_autoencoder.measure_baselines, {"output": "a.json", "size": "small", "tuning_images": 1}),
+        (unet_vs_autoencoder.setup_report, {"device": "cpu"}),
+        (noise2noise_tnet.training_set, {"run": photo_run(), "photos": photos}),
         (
-            photo_experiments.execute,
+            noise2noise_tnet.execute,
             {"run": photo_run(), "photos": photos, "folder": "runs", "device": "cpu", "threads": 1},
         ),
         (
-            photo_experiments.reproduce,
+            noise2noise_tnet.reproduce,
             {"runs": [photo_run()], "photos": photos, "output": "a.json", "device": "cpu", "jobs": 1, "scheduler": None},
         ),
-        (photo_experiments.describe, {"photos": photos}),
-        (photo_experiments.measure_untrained, {"photos": photos, "output": "a.json", "seeds": 1}),
-        (photo_experiments.measure_baselines, {"photos": photos, "output": "a.json", "tuning_images": 1}),
-        (photo_experiments.clipping_run, {"clip": True, "seed": 0, "mu": 0.25, "epochs": 1}),
-        (photo_experiments.measure_clipping, {"output": "a.json", "seeds": 1}),
+        (noise2noise_tnet.describe, {"photos": photos}),
+        (noise2noise_tnet.measure_untrained, {"photos": photos, "output": "a.json", "seeds": 1}),
+        (noise2noise_tnet.measure_baselines, {"photos": photos, "output": "a.json", "tuning_images": 1}),
+        (clipping.clipping_run, {"clip": True, "seed": 0, "mu": 0.25, "epochs": 1}),
+        (noise2noise_tnet.measure_clipping, {"output": "a.json", "seeds": 1}),
         (
-            photo_experiments.export_weights,
+            noise2noise_tnet.export_weights,
             {"runs": [photo_run()], "photos": photos, "output": "a.json", "folder": "weights"},
         ),
         (
-            saliency_experiments.reproduce,
+            smoothgrad_claims.reproduce,
             {
                 "source": "builtin",
                 "output": "a.json",
@@ -314,13 +318,13 @@ def long_calls() -> dict[str, Call]:
                 "progress": False,
             },
         ),
-        (saliency_experiments.measure_groups, {**pair, "n_samples": 1}),
-        (saliency_experiments.measure_self_influence, {**pair, "probes": 1}),
-        (saliency_experiments.measure_intervention, {**pair, "draws": 1}),
-        (saliency_experiments.measure_kernels, pair),
-        (saliency_experiments.measure_randomised, {**pair, "seeds": 1}),
-        (saliency_experiments.measure_smoothgrad_noise, pair),
-        (saliency_experiments.measure_classifier, {"count": 1, "seeds": 1}),
+        (smoothgrad_claims.measure_groups, {**pair, "n_samples": 1}),
+        (smoothgrad_claims.measure_self_influence, {**pair, "probes": 1}),
+        (smoothgrad_claims.measure_intervention, {**pair, "draws": 1}),
+        (smoothgrad_claims.measure_kernels, pair),
+        (smoothgrad_claims.measure_randomised, {**pair, "seeds": 1}),
+        (smoothgrad_claims.measure_smoothgrad_noise, pair),
+        (smoothgrad_claims.measure_classifier, {"count": 1, "seeds": 1}),
         (photo_training.training_patches, {"source": "builtin"}),
         (photo_training.test_patches, {"source": "builtin"}),
         (photo_training.train_on_photos, {"training": photo_training.PhotoTraining("builtin"), "output": "a", "device": "cpu"}),
@@ -516,8 +520,8 @@ CALLS: dict[str, Call] = {
     "data.training_noise_seed": Call(data.training_noise_seed, lambda: {"seed": 0}),
     "data.clean_is_float": Call(data.clean_is_float, lambda: {"clean": gray(), "name": "clean"}, fixed=("name",)),
     "data.as_float_images": Call(data.as_float_images, lambda: {"images": gray(), "name": "images"}, fixed=("name",)),
-    "pairs.photo_pairs": Call(
-        pairs.photo_pairs,
+    "papers.photo_pairs.photo_pairs": Call(
+        photo_pairs_module.photo_pairs,
         lambda: {
             "split": "test",
             "source": "builtin",
@@ -531,8 +535,8 @@ CALLS: dict[str, Call] = {
         },
         examples=8,
     ),
-    "pairs.distinct_photos": Call(
-        pairs.distinct_photos, lambda: {"split": "test", "source": "builtin", "count": 10, "first": 3, "seed": 0}
+    "papers.photo_pairs.distinct_photos": Call(
+        photo_pairs_module.distinct_photos, lambda: {"split": "test", "source": "builtin", "count": 10, "first": 3, "seed": 0}
     ),
     "losses.corrupted_pixel": Call(
         losses.corrupted_pixel, lambda: {"value": 0.3, "corruption": "Gaussian", "level": 0.2, "count": 10, "seed": 0}
@@ -621,39 +625,39 @@ CALLS: dict[str, Call] = {
     "pretrained.weights.write_weights": Call(
         weights.write_weights, lambda: {"model": network(), "path": "folder/unet", "card": {"seed": 0}}
     ),
-    "baselines.fit_baseline": Call(
+    "papers.baselines.fit_baseline": Call(
         baselines.fit_baseline, lambda: {"name": "median filter", "noisy": gray(), "clean": gray(1)}
     ),
-    "baselines.best_affine": Call(baselines.best_affine, lambda: {"noisy": gray(), "clean": gray(1)}),
-    "baselines.best_pixel_rule": Call(
+    "papers.baselines.best_affine": Call(baselines.best_affine, lambda: {"noisy": gray(), "clean": gray(1)}),
+    "papers.baselines.best_pixel_rule": Call(
         lambda noisy, clean, bins, y: baselines.best_pixel_rule(noisy, clean, bins)(y),
         lambda: {"noisy": gray(), "clean": gray(1), "bins": 16, "y": gray()},
     ),
-    "baselines.tune_colour_filter": Call(
+    "papers.baselines.tune_colour_filter": Call(
         baselines.tune_colour_filter, lambda: {"name": "mean filter", "noisy": colour(), "clean": colour(1)}
     ),
-    "results.read_results": Call(results.read_results, lambda: {"name_or_path": "bands"}),
-    "results.results_file": Call(results.results_file, lambda: {"output": "folder/file.json"}),
+    "papers.results.read_results": Call(results.read_results, lambda: {"name_or_path": "bands"}),
+    "papers.results.results_file": Call(results.results_file, lambda: {"output": "folder/file.json"}),
     "internal.atomic_write.write_json": Call(atomic_write.write_json, lambda: {"path": Path("folder/file.json"), "content": {"a": 1}}),
     "internal.devices.machine": Call(devices.machine, lambda: {"device": torch.device("cpu")}),
-    "results.summarize": Call(results.summarize, lambda: {"results": stored("unet_vs_autoencoder")["runs"][:2]}),
-    "results.markdown_table": Call(results.markdown_table, lambda: {"content": stored("unet_vs_autoencoder")}),
-    "results.readme_table": Call(results.readme_table, lambda: {"content": stored("unet_vs_autoencoder")}),
-    "results.headline": Call(results.headline, lambda: {"key": "MSE of the shipped U-Net, mild", "value": 0.001}),
+    "papers.results.summarize": Call(results.summarize, lambda: {"results": stored("unet_vs_autoencoder")["runs"][:2]}),
+    "papers.results.markdown_table": Call(results.markdown_table, lambda: {"content": stored("unet_vs_autoencoder")}),
+    "papers.results.readme_table": Call(results.readme_table, lambda: {"content": stored("unet_vs_autoencoder")}),
+    "papers.results.headline": Call(results.headline, lambda: {"key": "MSE of the shipped U-Net, mild", "value": 0.001}),
     "internal.tables.table": Call(tables.table, lambda: {"columns": ["a", "b"], "rows": [["x", 1]]}),
-    "results.format_mse": Call(results.format_mse, lambda: {"mean": 0.1, "std": 0.01}),
-    "photo_results.model_name": Call(photo_results.model_name, lambda: {"network": "tnet", "loss": "l1"}),
-    "photo_results.summarize_photo_runs": Call(
-        photo_results.summarize_photo_runs, lambda: {"runs": stored("tnet")["runs"][:2]}
+    "papers.results.format_mse": Call(results.format_mse, lambda: {"mean": 0.1, "std": 0.01}),
+    "papers.noise2noise_tables.model_name": Call(noise2noise_tables.model_name, lambda: {"network": "tnet", "loss": "l1"}),
+    "papers.noise2noise_tables.summarize_photo_runs": Call(
+        noise2noise_tables.summarize_photo_runs, lambda: {"runs": stored("tnet")["runs"][:2]}
     ),
-    "photo_results.mean_and_std": Call(photo_results.mean_and_std, lambda: {"values": [1.0, 2.0]}),
-    "photo_results.photo_table": Call(photo_results.photo_table, lambda: {"content": stored("tnet")}),
-    "photo_results.paper_row": Call(
-        photo_results.paper_row,
-        lambda: {"rows": photo_results.summarize_photo_runs(stored("tnet")["runs"]), "network": "tnet", "loss": "l2"},
+    "papers.noise2noise_tables.mean_and_std": Call(noise2noise_tables.mean_and_std, lambda: {"values": [1.0, 2.0]}),
+    "papers.noise2noise_tables.photo_table": Call(noise2noise_tables.photo_table, lambda: {"content": stored("tnet")}),
+    "papers.noise2noise_tables.paper_row": Call(
+        noise2noise_tables.paper_row,
+        lambda: {"rows": noise2noise_tables.summarize_photo_runs(stored("tnet")["runs"]), "network": "tnet", "loss": "l2"},
     ),
-    "photo_results.readme_photo_table": Call(photo_results.readme_photo_table, lambda: {"content": stored("tnet")}),
-    "photo_results.format_psnr": Call(photo_results.format_psnr, lambda: {"score": (25.0, 0.1)}),
+    "papers.noise2noise_tables.readme_photo_table": Call(noise2noise_tables.readme_photo_table, lambda: {"content": stored("tnet")}),
+    "papers.noise2noise_tables.format_psnr": Call(noise2noise_tables.format_psnr, lambda: {"score": (25.0, 0.1)}),
     # --- floor 3
     "training.fit": Call(
         train_once,
@@ -723,8 +727,8 @@ CALLS: dict[str, Call] = {
     "kernels.elongation": Call(
         kernels.elongation, lambda: {"kernels": squares(), "angle": uniform(3)}, unknown="a single pixel reaches nowhere"
     ),
-    "kernels.kernel_facts": Call(
-        kernels.kernel_facts,
+    "papers.saliency_statistics.kernel_facts": Call(
+        saliency_statistics.kernel_facts,
         lambda: {
             "model": network(tnet.TinyDenoiser),
             "noisy": colour(),
@@ -740,29 +744,29 @@ CALLS: dict[str, Call] = {
     "kernels.kernel_windows": Call(
         kernels.kernel_windows, lambda: {"model": network(tnet.TinyDenoiser), "noisy": colour(), "place": (4, 5)}
     ),
-    "claims.summary": Call(claims.summary, lambda: {"values": uniform(5)}),
-    "claims.format_summary": Call(
-        claims.format_summary, lambda: {"value": {"mean": 0.1, "error": 0.01, "count": 5}, "digits": 3}
+    "papers.saliency_statistics.summary": Call(saliency_statistics.summary, lambda: {"values": uniform(5)}),
+    "papers.saliency_statistics.format_summary": Call(
+        saliency_statistics.format_summary, lambda: {"value": {"mean": 0.1, "error": 0.01, "count": 5}, "digits": 3}
     ),
-    "claims.pixel_groups": Call(claims.pixel_groups, lambda: {"noisy": gray(), "clean": gray(1), "threshold": 0.2}),
-    "claims.group_mean": Call(
-        claims.group_mean, lambda: {"maps": maps(), "mask": masks()["noisy"]}, unknown="an empty mask has no mean"
+    "papers.saliency_statistics.pixel_groups": Call(saliency_statistics.pixel_groups, lambda: {"noisy": gray(), "clean": gray(1), "threshold": 0.2}),
+    "papers.saliency_statistics.group_mean": Call(
+        saliency_statistics.group_mean, lambda: {"maps": maps(), "mask": masks()["noisy"]}, unknown="an empty mask has no mean"
     ),
-    "claims.compare_groups": Call(claims.compare_groups, lambda: {"maps": maps(), "groups": masks()}),
-    "claims.loss_map": Call(
-        claims.loss_map,
+    "papers.saliency_statistics.compare_groups": Call(saliency_statistics.compare_groups, lambda: {"maps": maps(), "groups": masks()}),
+    "papers.saliency_statistics.loss_map": Call(
+        saliency_statistics.loss_map,
         lambda: {"model": network(), "noisy": gray(), "clean": gray(1), "noise_level": 0.1, "n_samples": 2, "seed": 0},
     ),
-    "claims.output_map": Call(
-        claims.output_map, lambda: {"model": network(), "noisy": gray(), "noise_level": 0.1, "n_samples": 2, "seed": 0}
+    "papers.saliency_statistics.output_map": Call(
+        saliency_statistics.output_map, lambda: {"model": network(), "noisy": gray(), "noise_level": 0.1, "n_samples": 2, "seed": 0}
     ),
-    "claims.by_deviation": Call(
-        claims.by_deviation,
+    "papers.saliency_statistics.by_deviation": Call(
+        saliency_statistics.by_deviation,
         lambda: {"influence": maps(), "noisy": gray(), "clean": gray(1)},
         unknown="a bin may have no pixels",
     ),
-    "claims.intervene": Call(
-        claims.intervene,
+    "papers.saliency_statistics.intervene": Call(
+        saliency_statistics.intervene,
         lambda: {
             "model": network(),
             "noisy": gray(),
@@ -773,9 +777,9 @@ CALLS: dict[str, Call] = {
         },
         unknown="a value that leaves [0, 1] belongs to no photo",
     ),
-    "claims.randomise": Call(claims.randomise, lambda: {"model": network(), "layers": 1, "seed": 0}),
-    "claims.rank_correlation": Call(
-        claims.rank_correlation,
+    "papers.saliency_statistics.randomise": Call(saliency_statistics.randomise, lambda: {"model": network(), "layers": 1, "seed": 0}),
+    "papers.saliency_statistics.rank_correlation": Call(
+        saliency_statistics.rank_correlation,
         lambda: {"a": uniform(2, 5), "b": uniform(2, 5, seed=1)},
         unknown="a constant map has no order",
     ),
@@ -825,51 +829,51 @@ CALLS: dict[str, Call] = {
         renders.render_filters,
         lambda: {"pixel": (5, 5), "models": {"tiny": network(tnet.TinyDenoiser)}, "noisy": colour(), "clean": colour(1)},
     ),
-    "experiments.Run": Call(
-        experiments.Run,
+    "papers.unet_vs_autoencoder.Run": Call(
+        unet_vs_autoencoder.Run,
         lambda: {"network": "unet", "level": "mild", "recipe": "paper", "data": "small", "epochs": 1, "seed": 0},
     ),
-    "experiments.training_images": Call(
-        experiments.training_images, lambda: {"run": experiments.Run("unet", "mild", data="small")}, examples=4
+    "papers.unet_vs_autoencoder.training_images": Call(
+        unet_vs_autoencoder.training_images, lambda: {"run": unet_vs_autoencoder.Run("unet", "mild", data="small")}, examples=4
     ),
-    "experiments.test_pairs": Call(experiments.test_pairs, lambda: {"size": "small", "mu": 0.25}, examples=4),
-    "photo_experiments.Photos": Call(
-        photo_experiments.Photos, lambda: {"train": "builtin", "held_out": None, "cell": 2, "about": "photos"}
+    "papers.unet_vs_autoencoder.test_pairs": Call(unet_vs_autoencoder.test_pairs, lambda: {"size": "small", "mu": 0.25}, examples=4),
+    "papers.photo_pairs.Photos": Call(
+        photo_pairs_module.Photos, lambda: {"train": "builtin", "held_out": None, "cell": 2, "about": "photos"}
     ),
-    "photo_experiments.Photos.training_pairs": Call(
-        photo_experiments.Photos("builtin", cell=2).training_pairs, lambda: {"count": 2}, wrong_only=True
+    "papers.photo_pairs.Photos.training_pairs": Call(
+        photo_pairs_module.Photos("builtin", cell=2).training_pairs, lambda: {"count": 2}, wrong_only=True
     ),
-    "photo_experiments.PhotoRun": Call(photo_experiments.PhotoRun, lambda: dict(vars(photo_run()))),
-    "photo_experiments.test_images": Call(
-        photo_experiments.test_images, lambda: {"run_noise": "gaussian:0.1", "pairs": pair_set()}
+    "papers.noise2noise_tnet.PhotoRun": Call(noise2noise_tnet.PhotoRun, lambda: dict(vars(photo_run()))),
+    "papers.noise2noise_tnet.test_images": Call(
+        noise2noise_tnet.test_images, lambda: {"run_noise": "gaussian:0.1", "pairs": pair_set()}
     ),
-    "photo_experiments.table_runs": Call(
-        photo_experiments.table_runs, lambda: {"table": "2", "base": photo_run(), "seeds": [0, 1], "networks": ["tnet"]}
+    "papers.noise2noise_tnet.table_runs": Call(
+        noise2noise_tnet.table_runs, lambda: {"table": "2", "base": photo_run(), "seeds": [0, 1], "networks": ["tnet"]}
     ),
-    "saliency_experiments.train_classifier": Call(
-        saliency_experiments.train_classifier,
+    "papers.digit_classifier.train_classifier": Call(
+        digit_classifier.train_classifier,
         lambda: {"images": uniform(2, 1, 28, 28), "labels": torch.tensor([0, 1]), "epochs": 1, "seed": 0},
     ),
-    "saliency_experiments.class_score": Call(
-        lambda classifier, images, labels: saliency_experiments.class_score(classifier)(images, labels),
+    "papers.digit_classifier.class_score": Call(
+        lambda classifier, images, labels: digit_classifier.class_score(classifier)(images, labels),
         lambda: {"classifier": nn.Flatten(), "images": gray(), "labels": torch.tensor([0, 1])},
     ),
-    "saliency_experiments.classifier_facts": Call(
-        saliency_experiments.classifier_facts,
+    "papers.digit_classifier.classifier_facts": Call(
+        digit_classifier.classifier_facts,
         lambda: {"classifier": nn.Flatten(), "images": {"clean": gray()}, "labels": torch.tensor([0, 1]), "seed": 0},
     ),
-    "saliency_experiments.digit_versions": Call(
-        saliency_experiments.digit_versions, lambda: {"count": 2, "mu": 0.25, "seed": 0}, examples=4
+    "papers.digit_classifier.digit_versions": Call(
+        digit_classifier.digit_versions, lambda: {"count": 2, "mu": 0.25, "seed": 0}, examples=4
     ),
-    "saliency_experiments.claims_table": Call(saliency_experiments.claims_table, lambda: {"content": stored("smoothgrad")}),
-    "saliency_experiments.readme_claims_table": Call(
-        saliency_experiments.readme_claims_table, lambda: {"content": stored("smoothgrad")}
+    "papers.smoothgrad_claims.claims_table": Call(smoothgrad_claims.claims_table, lambda: {"content": stored("smoothgrad")}),
+    "papers.smoothgrad_claims.readme_claims_table": Call(
+        smoothgrad_claims.readme_claims_table, lambda: {"content": stored("smoothgrad")}
     ),
-    "photo_experiments.leader_board_score": Call(
-        photo_experiments.leader_board_score, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
+    "papers.noise2noise_tnet.leader_board_score": Call(
+        noise2noise_tnet.leader_board_score, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
     ),
-    "photo_experiments.builtin_psnr": Call(
-        photo_experiments.builtin_psnr, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
+    "papers.noise2noise_tnet.builtin_psnr": Call(
+        noise2noise_tnet.builtin_psnr, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
     ),
     **long_calls(),
     "own_photos.denoise_image": Call(
@@ -998,8 +1002,8 @@ LEFT_OUT: dict[str, str] = {
     **dict.fromkeys(
         (
             "internal.checkpoints.History", "exercise.Mistake", "exercise.Exercise", "exercise.Exercise.observe", "exercise.Outcome",
-            "exercise.Run", "experiments.Recipe", "own_photos.Denoised", "own_photos.Geometry", "pairs.PhotoPairs",
-            "photo_experiments.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
+            "exercise.Run", "papers.unet_vs_autoencoder.Recipe", "own_photos.Denoised", "own_photos.Geometry", "papers.photo_pairs.PhotoPairs",
+            "papers.noise2noise_tnet.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
             "limits.Cost", "training_speed.Setting",
         ),
         RECORD,

@@ -89,7 +89,8 @@ def _first(split: str, count: int) -> Tensor:
 
 def make_tiny() -> None:
     """Train on a few digits from now on, and note each training."""
-    from denoise_lib import data, experiments, training
+    from denoise_lib import data, training
+    from denoise_lib.papers import unet_vs_autoencoder
 
     torch.set_num_threads(1)
 
@@ -97,23 +98,23 @@ def make_tiny() -> None:
         started(Path(settings["checkpoint"]).stem)
         return training.fit(model, dataset, **settings)
 
-    for module, name, value in ((experiments, "mnist", tiny_digits), (data, "mnist", tiny_digits), (experiments, "fit", noted)):
+    for module, name, value in ((unet_vs_autoencoder, "mnist", tiny_digits), (data, "mnist", tiny_digits), (unet_vs_autoencoder, "fit", noted)):
         setattr(module, name, value)
 
 
 def execute_tiny(run: Any, **where: Any) -> dict[str, Any]:
     """`experiments.execute` in a new process, which has loaded nothing of this yet."""
-    from denoise_lib import experiments
+    from denoise_lib.papers import unet_vs_autoencoder
 
     make_tiny()
-    return experiments.execute(run, **where)
+    return unet_vs_autoencoder.execute(run, **where)
 
 
 def pass_over_the_mark(hidden: bool) -> None:
     """Let this process see the driver's folder as from another disk: the file that marks it is not there."""
-    from denoise_lib import sweeps
+    from denoise_lib.papers import study
 
-    sweeps.MARK = ".of-another-disk" if hidden else ".sweep"
+    study.MARK = ".of-another-disk" if hidden else ".sweep"
 
 
 def note_verdicts() -> None:

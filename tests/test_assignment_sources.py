@@ -23,7 +23,7 @@ from denoise_lib.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, judge
 from denoise_lib.network_assignment import NETWORK_ASSIGNMENT
 from denoise_lib.noise2noise_assignment import NOISE2NOISE_ASSIGNMENT
 from denoise_lib.noise_assignment import NOISE_ASSIGNMENT
-from denoise_lib.photo_experiments import PARAMETER_LIMIT
+from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT
 from denoise_lib.saliency_assignment import SALIENCY_ASSIGNMENT
 from tools.badges import repository_of
 

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from denoise_lib.baselines import (
+from denoise_lib.metrics import mse, mse_per_image
+from denoise_lib.noise import Blend, Gaussian
+from denoise_lib.papers.baselines import (
     BASELINES,
     COLOUR_FILTERS,
     FILTERS,
@@ -20,9 +22,7 @@ from denoise_lib.baselines import (
     fit_baseline,
     tune_colour_filter,
 )
-from denoise_lib.metrics import mse, mse_per_image
-from denoise_lib.noise import Blend, Gaussian
-from denoise_lib.pairs import photo_pairs
+from denoise_lib.papers.photo_pairs import photo_pairs
 
 
 def noisy_digits(digits: Tensor, mu: float = 0.25, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from denoise_lib.benchmark import (
     readme_speed_table,
 )
 from denoise_lib.internal.atomic_write import write_json
-from denoise_lib.results import read_results
+from denoise_lib.papers.results import read_results
 
 # --- what is measured ---
 

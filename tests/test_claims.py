@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 from torch import Tensor, nn
 
-from denoise_lib.claims import (
+from denoise_lib.papers.saliency_statistics import (
     BINS,
     GROUPS,
     SHIFTS,

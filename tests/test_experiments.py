@@ -16,17 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from denoise_lib import data, experiments, training
-from denoise_lib import results as results_module
+from denoise_lib import data, training
 from denoise_lib.data import TEST_NOISE_SEED, NoisyImages, training_noise_seed
-from denoise_lib.experiments import RECIPES, Run, execute, export_weights, measure_baselines, reproduce
 from denoise_lib.internal import devices
 from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.internal.tables import table
 from denoise_lib.metrics import evaluate, mse, predict
 from denoise_lib.noise import LEVELS, Blend
+from denoise_lib.papers import results as results_module
+from denoise_lib.papers import unet_vs_autoencoder
+from denoise_lib.papers.results import PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, markdown_table, read_results, summarize
+from denoise_lib.papers.unet_vs_autoencoder import RECIPES, Run, execute, export_weights, measure_baselines, reproduce
 from denoise_lib.pretrained.weights import read_weights
-from denoise_lib.results import PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, markdown_table, read_results, summarize
 from denoise_lib.unet import UNet
 
 TINY = Run("unet", "mild", data="small", epochs=2)
@@ -40,7 +41,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, small_train: Tensor, small_test: Tenso
     def fake(split: str = "train", size: str = "small", root: Any = None) -> Tensor:
         return sets[split].clone()
 
-    monkeypatch.setattr(experiments, "mnist", fake)
+    monkeypatch.setattr(unet_vs_autoencoder, "mnist", fake)
     monkeypatch.setattr(data, "mnist", fake)
     return sets
 
@@ -50,7 +51,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("this run was done already, but is trained again")
 
-    return lambda: monkeypatch.setattr(experiments, "fit", refuse)
+    return lambda: monkeypatch.setattr(unet_vs_autoencoder, "fit", refuse)
 
 
 def plain(result: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def test_names_of_runs_are_unique_file_names() -> None:
     assert Run("unet", "mild").name == "unet-mild-paper-full-10-seed0"
     runs = [
         Run(network, level, recipe, digits, epochs, seed)
-        for network in experiments.NETWORKS
+        for network in unet_vs_autoencoder.NETWORKS
         for level in (*LEVELS, "blind")
         for recipe in RECIPES
         for digits in ("small", "full")
@@ -110,14 +111,14 @@ def test_bad_runs(change: dict[str, Any], error: type[Exception], refused: Any) 
 
 
 def test_training_images_of_the_recipes(tiny: dict[str, Tensor]) -> None:
-    assert torch.equal(experiments.training_images(Run("unet", "mild", "paper", "full")), tiny["train"])
-    held_out = experiments.training_images(Run("unet", "mild", "best", "full"))
+    assert torch.equal(unet_vs_autoencoder.training_images(Run("unet", "mild", "paper", "full")), tiny["train"])
+    held_out = unet_vs_autoencoder.training_images(Run("unet", "mild", "best", "full"))
     assert torch.equal(held_out, tiny["train"][:20])  # without the four test digits
 
 
 def test_all_models_share_one_test_noise(tiny: dict[str, Tensor]) -> None:
-    noisy, clean = experiments.test_pairs("small", 0.25)
-    again, _ = experiments.test_pairs("small", 0.25)
+    noisy, clean = unet_vs_autoencoder.test_pairs("small", 0.25)
+    again, _ = unet_vs_autoencoder.test_pairs("small", 0.25)
     assert torch.equal(noisy, again) and torch.equal(clean, tiny["test"] / 255)
     assert torch.equal(noisy, Blend(0.25)(clean, torch.Generator().manual_seed(TEST_NOISE_SEED)))
 
@@ -132,7 +133,7 @@ def test_no_run_trains_on_the_test_noise(
         trained.append(next(pairs.batches(len(pairs)))[0])
         return training.fit(model, pairs, **options)
 
-    monkeypatch.setattr(experiments, "fit", watched)
+    monkeypatch.setattr(unet_vs_autoencoder, "fit", watched)
     execute(replace(TINY, seed=seed, epochs=1), tmp_path, device="cpu")
     noise = Blend(TINY.noise.mu)
     same_noise = noise(tiny["train"] / 255, torch.Generator().manual_seed(TEST_NOISE_SEED))
@@ -158,14 +159,14 @@ def test_a_run_is_measured_on_the_weights_that_it_keeps(run: Run, tiny: dict[str
     assert kept["result"] == json.loads(json.dumps(result))
     model = read_weights((tmp_path / f"{run.name}.safetensors").read_bytes(), kept)
     mu = 0.25 if run.level == "blind" else 0.1
-    noisy, clean = experiments.test_pairs("small", mu)
+    noisy, clean = unet_vs_autoencoder.test_pairs("small", mu)
     scores = evaluate(model, noisy, clean)
     assert result["test_mu"] == mu and result["test"]["images"] == 12 and len(result["loss"]) == 2
     for name in ("mse", "mse_clipped", "psnr", "psnr_pooled", "ssim"):
         assert result["test"][name] == pytest.approx(getattr(scores, name), rel=1e-5)
     assert result["mse_small_test"] == result["mse_first_1000"] == pytest.approx(scores.mse, rel=1e-5)
     for level in LEVELS.values():
-        pairs = experiments.test_pairs("small", level)
+        pairs = unet_vs_autoencoder.test_pairs("small", level)
         assert result["mse_at_mu"][f"{level:.2f}"] == pytest.approx(mse(predict(model, pairs[0]), pairs[1]), rel=1e-5)
     assert result["parameters"] == 88_461 and result["training_images"] == 24 and result["training_seconds"] >= 0
     assert result["machine"]["torch"] == torch.__version__ and result["machine"]["device"].startswith("CPU")
@@ -193,7 +194,7 @@ def test_the_initial_weights_follow_the_runs_seed(
         initial.append(model.encode_a.weight.detach().clone())
         return training.fit(model, *arguments, **options)
 
-    monkeypatch.setattr(experiments, "fit", watched)
+    monkeypatch.setattr(unet_vs_autoencoder, "fit", watched)
     for seed in (0, 1):
         execute(replace(TINY, seed=seed), tmp_path, device="cpu")
         with torch.random.fork_rng():
@@ -208,11 +209,11 @@ def test_results_that_another_command_adds_meanwhile_are_kept(
     other = replace(TINY, seed=7)
 
     def while_it_trains(run: Run, *arguments: Any, **options: Any) -> dict[str, Any]:
-        monkeypatch.setattr(experiments, "execute", execute)
+        monkeypatch.setattr(unet_vs_autoencoder, "execute", execute)
         reproduce([other], output, device="cpu")
         return execute(run, *arguments, **options)
 
-    monkeypatch.setattr(experiments, "execute", while_it_trains)
+    monkeypatch.setattr(unet_vs_autoencoder, "execute", while_it_trains)
     content = reproduce([TINY], output, device="cpu")
     assert {result["seed"] for result in content["runs"]} == {TINY.seed, other.seed}
 
@@ -286,7 +287,7 @@ def test_exported_weights_are_those_of_the_first_seed(tiny: dict[str, Tensor], t
     assert card["seed"] == 0 and card["mse"] == content["runs"][0]["test"]["mse"] != content["runs"][1]["test"]["mse"]
     model = read_weights((tmp_path / "shipped/unet-mild.safetensors").read_bytes(), card)
     assert isinstance(model, UNet)
-    noisy, clean = experiments.test_pairs("small", card["test_mu"])
+    noisy, clean = unet_vs_autoencoder.test_pairs("small", card["test_mu"])
     assert mse(predict(model, noisy), clean) == pytest.approx(card["mse_small_test"], rel=1e-5)
 
 
@@ -362,7 +363,7 @@ def test_headlines(value: float, verdict: str, monkeypatch: pytest.MonkeyPatch, 
 
 def test_setup_report(tiny: dict[str, Tensor]) -> None:
     before = torch.random.get_rng_state()
-    report = experiments.setup_report("cpu")
+    report = unet_vs_autoencoder.setup_report("cpu")
     assert "\n" not in report and f"torch {torch.__version__}" in report and "device cpu" in report and "minutes" in report
     assert "No GPU is used" in report and "T4 GPU" in report and "No network is needed" in report
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -372,7 +373,7 @@ def test_setup_report(tiny: dict[str, Tensor]) -> None:
 
 
 def test_baselines_are_measured_and_merged(tiny: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from denoise_lib.baselines import BASELINES
+    from denoise_lib.papers.baselines import BASELINES
 
     path = tmp_path / "table.json"
     old_row = {"baseline": "do nothing", "level": "mild", "data": "full", "mse": 0.5, "fitted": {}, "tuned_on": 1}
@@ -385,7 +386,7 @@ def test_baselines_are_measured_and_merged(tiny: dict[str, Tensor], tmp_path: Pa
     for row in rows:
         assert row["tuned_on"] == (24 if row["baseline"].startswith(("best", "do")) else 10)
         if row["baseline"] == "do nothing":
-            noisy, clean = experiments.test_pairs("small", LEVELS[row["level"]])
+            noisy, clean = unet_vs_autoencoder.test_pairs("small", LEVELS[row["level"]])
             assert row["mse"] == pytest.approx(mse(noisy, clean), rel=1e-6)
     assert "| median filter | small |" in path.with_suffix(".md").read_text(encoding="utf-8")
     content = reproduce([TINY], path, device="cpu")
@@ -441,7 +442,7 @@ def test_the_shipped_table_agrees_with_its_runs() -> None:
         assert run["parameters"] == {"unet": 88_461, "autoencoder": 104_521, "unet-no-skips": 88_461}[run["network"]]
         assert run["machine"]["device"] and run["machine"]["date"]
         assert len(run["loss"]) == run["epochs"] and run["test"]["images"] == (10_000 if run["data"] == "full" else 1000)
-    assert len({experiments._run_of(run).name for run in content["runs"]}) == len(content["runs"])
+    assert len({unet_vs_autoencoder._run_of(run).name for run in content["runs"]}) == len(content["runs"])
 
 
 def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from torch import nn
 
 from denoise_lib.classroom.repair import read_notebook
 from denoise_lib.handing_in import MARK, hand_in, pack_weights, unpack_weights
-from denoise_lib.photo_experiments import PARAMETER_LIMIT
+from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT
 from denoise_lib.pretrained.weights import load_pretrained
 
 

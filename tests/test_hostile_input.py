@@ -322,15 +322,15 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("figures.tile", {"scale": "2**62"}),
     # never finished
     ("saliency.self_influence_with_error", {"probes": "2**62"}), ("training.fit", {"epochs": "2**62"}),
-    ("timing.take_turns", {"repeats": "2**62"}), ("saliency_experiments.train_classifier", {"epochs": "2**62"}),
+    ("timing.take_turns", {"repeats": "2**62"}), ("papers.digit_classifier.train_classifier", {"epochs": "2**62"}),
     # answered with NaN or infinity
     ("metrics.mse", {"a": "huge float64"}), ("metrics.mse", {"a": "large float16", "b": "float16"}),
-    ("claims.summary", {"values": "huge float64"}),
+    ("papers.saliency_statistics.summary", {"values": "huge float64"}),
     ("saliency.smoothgrad", {"x": "large float16"}),
-    ("baselines.best_affine", {"noisy": "no images"}), ("training.fit", {"lr": "10**30"}),
+    ("papers.baselines.best_affine", {"noisy": "no images"}), ("training.fit", {"lr": "10**30"}),
     # changed what is not theirs: layers that were frozen, torch's random numbers, the caller's gradients
     ("metrics.predict", {}), ("metrics.evaluate", {}), ("training.fit", {"validation": "list of pairs"}),
-    ("saliency_experiments.train_classifier", {"images": "own, gradients"}),
+    ("papers.digit_classifier.train_classifier", {"images": "own, gradients"}),
     # networks and what they return
     ("unet.UNet.forward", {"x": "float64"}), ("unet.UNet.forward", {"x": "sparse"}),
     ("unet.UNet.forward", {"x": "inference tensor"}), ("tnet.SelfEnsemble.forward", {"model": "None"}),
@@ -339,7 +339,7 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("metrics.predict", {"model": "returns a number"}), ("metrics.evaluate", {"model": "returns a pair"}),
     ("training.fit", {"model": "returns None"}), ("training.fit", {"model": "other shape"}),
     ("training.fit", {"model": "forgets gradients"}), ("saliency.output_gradient", {"model": "returns None"}),
-    ("saliency.output_gradient", {"model": "returns a number"}), ("claims.output_map", {"model": "returns a pair"}),
+    ("saliency.output_gradient", {"model": "returns a number"}), ("papers.saliency_statistics.output_map", {"model": "returns a pair"}),
     ("handing_in.pack_weights", {"network": "a network without weights"}), ("losses.hdr_loss", {"output": "None"}),
     ("losses.masked_l2_loss", {"target": "three numbers"}), ("losses.AnnealedL0.__call__", {"target": "bool"}),
     # images that cannot be looked at, or of which no gradient can be taken
@@ -347,8 +347,8 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("internal.checks.check_images", {"image": "float8"}), ("saliency.loss_gradient", {"x": "inference tensor"}),
     ("saliency.smoothgrad", {"context": "sparse"}), ("saliency.smoothgrad", {"context": "0-d"}),
     ("losses.best_prediction", {"targets": "float16"}), ("losses.risk", {"targets": "not contiguous"}),
-    ("baselines.fit_baseline", {"noisy": "needs gradients"}), ("baselines.fit_baseline", {"noisy": "bfloat16"}),
-    ("claims.compare_groups", {"maps": "complex"}), ("claims.rank_correlation", {"a": "float8", "b": "float8"}),
+    ("papers.baselines.fit_baseline", {"noisy": "needs gradients"}), ("papers.baselines.fit_baseline", {"noisy": "bfloat16"}),
+    ("papers.saliency_statistics.compare_groups", {"maps": "complex"}), ("papers.saliency_statistics.rank_correlation", {"a": "float8", "b": "float8"}),
     ("figures.tile", {"images": "5-d"}), ("renders.render_smoothgrad", {"samples": "needs gradients"}),
     # numbers, choices and names
     ("internal.checks.check_number", {"value": "10**5000"}), ("internal.checks.kind", {"value": "10**5000"}),
@@ -356,9 +356,9 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("training.fit", {"checkpoint": "much text"}),
     ("metrics.psnr", {"data_range": "1e308"}),
     ("corruptions.Bernoulli", {"missing": "array"}), ("losses.corrupted_pixel", {"count": "2**62"}),
-    ("saliency.smoothgrad", {"n_samples": "2**62"}), ("claims.loss_map", {"noise_level": "images"}),
-    ("saliency.check_pixel", {"x": "None"}), ("pairs.photo_pairs", {"side": "2**62"}),
-    ("pairs.distinct_photos", {"seed": "None"}),
+    ("saliency.smoothgrad", {"n_samples": "2**62"}), ("papers.saliency_statistics.loss_map", {"noise_level": "images"}),
+    ("saliency.check_pixel", {"x": "None"}), ("papers.photo_pairs.photo_pairs", {"side": "2**62"}),
+    ("papers.photo_pairs.distinct_photos", {"seed": "None"}),
     ("renders.noisy_copy", {"seed": "10**30"}), ("renders.render_assumptions", {"draws": "2**62"}),
     ("explorers.estimator_explorer", {"corruption": "text"}), ("data.NoisyImages.batches", {"device": "no device"}),
     ("data.NoisyImages.batches", {"device": "meta"}), ("internal.devices.default_device", {"device": "10**30"}),
@@ -366,7 +366,7 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("noise.add_noise", {"clip": "images"}), ("data.NoisyImages", {"fresh": "array"}),
     ("data.NoisyPairs", {"exchange": "images"}),
     ("data.NoisyImages.batches", {"shuffle": "images"}), ("training.fit", {"shuffle": "images"}),
-    ("training.fit", {"progress": "array"}), ("pairs.photo_pairs", {"cache": "images"}),
+    ("training.fit", {"progress": "array"}), ("papers.photo_pairs.photo_pairs", {"cache": "images"}),
     # functions and data sets
     ("saliency.smoothgrad", {"score": "None"}), ("saliency.smoothgrad", {"score": "network"}),
     ("training.fit", {"loss": "network"}),
@@ -376,11 +376,11 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("data.NoisyImages.__getitem__", {"index": "1.5"}), ("data.NoisyPairs.__getitem__", {"index": "None"}),
     ("data.exchange_pixels", {"first": "None"}), ("data.random_symmetry", {"second": "None"}),
     # contents of many parts
-    ("results.markdown_table", {"content": "None"}), ("results.markdown_table", {"content": "own dict, all None"}),
-    ("photo_results.photo_table", {"content": "text"}), ("saliency_experiments.claims_table", {"content": "dict"}),
-    ("benchmark.benchmark_table", {"content": "own dict, lists"}), ("photo_results.mean_and_std", {"values": "list"}),
-    ("photo_results.model_name", {"network": "text"}), ("internal.atomic_write.write_json", {"content": "an object"}),
-    ("internal.tables.table", {"rows": "images"}), ("results.headline", {"key": "list"}), ("claims.format_summary", {"value": "None"}),
+    ("papers.results.markdown_table", {"content": "None"}), ("papers.results.markdown_table", {"content": "own dict, all None"}),
+    ("papers.noise2noise_tables.photo_table", {"content": "text"}), ("papers.smoothgrad_claims.claims_table", {"content": "dict"}),
+    ("benchmark.benchmark_table", {"content": "own dict, lists"}), ("papers.noise2noise_tables.mean_and_std", {"values": "list"}),
+    ("papers.noise2noise_tables.model_name", {"network": "text"}), ("internal.atomic_write.write_json", {"content": "an object"}),
+    ("internal.tables.table", {"rows": "images"}), ("papers.results.headline", {"key": "list"}), ("papers.saliency_statistics.format_summary", {"value": "None"}),
     ("exercise.compare", {"mine": "text"}), ("exercise.attempt", {"seed": "None"}),
     ("exercise.Run.unpacked", {"content": "own dict, NaN"}),
     ("checks.Answers.of", {"name": "list"}), ("checks.Checks.export", {"path": "a path"}),
@@ -388,8 +388,8 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("figures.panel", {"pictures": "[None]"}), ("figures.mark", {"picture": "None"}), ("figures.heat_map", {"values": "None"}),
     ("figures.learning_curves", {"histories": "{'a': None}"}),
     ("explorers.filmstrip", {"render": "lambda"}), ("explorers.guess_the_mu", {"images": "sparse"}),
-    ("experiments.execute", {"run": "an object"}), ("photo_experiments.table_runs", {"base": "None"}),
-    ("photo_experiments.PhotoRun", {"noise": "array"}), ("saliency_experiments.class_score", {"labels": "int64 number"}),
+    ("papers.unet_vs_autoencoder.execute", {"run": "an object"}), ("papers.noise2noise_tnet.table_runs", {"base": "None"}),
+    ("papers.noise2noise_tnet.PhotoRun", {"noise": "array"}), ("papers.digit_classifier.class_score", {"labels": "int64 number"}),
 ]  # fmt: skip
 
 

@@ -20,16 +20,17 @@ import pytest
 import torch
 
 import denoise_lib
-from denoise_lib import experiments, photo_experiments, sweeps
 from denoise_lib.__main__ import main
-from denoise_lib.experiments import Run, reproduce
 from denoise_lib.internal import parallel, seeding
 from denoise_lib.internal.atomic_write import write_whole
 from denoise_lib.internal.parallel import JobsError, run_jobs
 from denoise_lib.metrics import evaluate
-from denoise_lib.photo_experiments import PhotoRun, Photos
+from denoise_lib.papers import noise2noise_tnet, study, unet_vs_autoencoder
+from denoise_lib.papers.noise2noise_tnet import PhotoRun
+from denoise_lib.papers.photo_pairs import Photos
+from denoise_lib.papers.results import read_results
+from denoise_lib.papers.unet_vs_autoencoder import Run, reproduce
 from denoise_lib.pretrained.weights import read_weights
-from denoise_lib.results import read_results
 from denoise_lib.unet import UNet
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,7 @@ def folder(shared: Path) -> Path:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """This process trains on a few digits, too."""
-    monkeypatch.setattr(experiments, "mnist", work.tiny_digits)
+    monkeypatch.setattr(unet_vs_autoencoder, "mnist", work.tiny_digits)
     monkeypatch.setattr("denoise_lib.data.mnist", work.tiny_digits)
 
 
@@ -96,7 +97,7 @@ def numbers(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def table(path: Path) -> dict[str, dict[str, Any]]:
-    return {experiments._run_of(row).name: numbers(row) for row in read_results(path)["runs"]}
+    return {unet_vs_autoencoder._run_of(row).name: numbers(row) for row in read_results(path)["runs"]}
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def expected(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     """The sweep's numbers, from this process alone."""
     path = tmp_path_factory.mktemp("alone") / "table.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiments, "mnist", work.tiny_digits)
+        patch.setattr(unet_vs_autoencoder, "mnist", work.tiny_digits)
         patch.setattr("denoise_lib.data.mnist", work.tiny_digits)
         reproduce(RUNS, path, device="cpu")
     return table(path)
@@ -211,7 +212,7 @@ def test_bad_addresses(address: str, tmp_path: Path, refused: Any) -> None:
         run_jobs(work.square, [1], scheduler=address)
     for call in (
         lambda: reproduce(RUNS, tmp_path / "a.json", scheduler=address),
-        lambda: photo_experiments.reproduce([], Photos("builtin"), tmp_path / "a.json", scheduler=address),
+        lambda: noise2noise_tnet.reproduce([], Photos("builtin"), tmp_path / "a.json", scheduler=address),
     ):
         with refused(ValueError, "scheduler", "'tcp://192.168.0.10:8786'"):
             call()
@@ -349,7 +350,7 @@ def test_a_sweep_in_processes_survives_a_killed_one(
     tiny: None, folder: Path, tmp_path: Path, expected: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "deadly").write_text(RUNS[4].name)
-    monkeypatch.setattr(experiments, "execute", work.execute_tiny)
+    monkeypatch.setattr(unet_vs_autoencoder, "execute", work.execute_tiny)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     reproduce(RUNS, tmp_path / "table.json", device="cpu", jobs=2)
     assert table(tmp_path / "table.json") == expected
@@ -392,7 +393,7 @@ def test_workers_with_disks_of_their_own(
 def test_what_is_in_the_folder_is_read_and_needs_no_cluster(
     tiny: None, folder: Path, tmp_path: Path, expected: dict[str, dict[str, Any]]
 ) -> None:
-    experiments.execute(RUNS[0], tmp_path / "runs", device="cpu")
+    unet_vs_autoencoder.execute(RUNS[0], tmp_path / "runs", device="cpu")
     reproduce(RUNS[:1] * 2, tmp_path / "table.json", scheduler="tcp://127.0.0.1:1")
     assert table(tmp_path / "table.json") == {RUNS[0].name: expected[RUNS[0].name]}
 
@@ -401,12 +402,12 @@ def test_of_two_workers_that_do_one_run_the_first_counts(tiny: None, tmp_path: P
     first: list[dict[str, Any]] = []
 
     def overtaken(*arguments: Any) -> Any:
-        monkeypatch.setattr(experiments, "evaluate", evaluate)
-        first.append(experiments.execute(RUNS[0], tmp_path, device="cpu"))
+        monkeypatch.setattr(unet_vs_autoencoder, "evaluate", evaluate)
+        first.append(unet_vs_autoencoder.execute(RUNS[0], tmp_path, device="cpu"))
         return evaluate(*arguments)
 
-    monkeypatch.setattr(experiments, "evaluate", overtaken)
-    result = experiments.execute(RUNS[0], tmp_path, device="cpu")
+    monkeypatch.setattr(unet_vs_autoencoder, "evaluate", overtaken)
+    result = unet_vs_autoencoder.execute(RUNS[0], tmp_path, device="cpu")
     kept = json.loads((tmp_path / f"{RUNS[0].name}.json").read_text())["result"]
     assert result == kept == json.loads(json.dumps(first[0]))
     assert sorted(os.listdir(tmp_path)) == [f"{RUNS[0].name}.json", f"{RUNS[0].name}.safetensors"]
@@ -422,9 +423,9 @@ def test_each_run_has_its_share_of_the_cores(
         given.append(threads)
         return {}
 
-    monkeypatch.setattr(sweeps, "run_jobs", lambda work, runs, **where: [(run, work(run)) for run in runs])
+    monkeypatch.setattr(study, "run_jobs", lambda work, runs, **where: [(run, work(run)) for run in runs])
     for processes in (1, 2, 3, 100):
-        list(sweeps.sweep(execute, RUNS[:1], tmp_path, processes=processes))
+        list(study.sweep(execute, RUNS[:1], tmp_path, processes=processes))
     assert given == [None, 4, 2, 1]
 
 
@@ -476,7 +477,7 @@ def _at_once(calls: list[Callable[[], None]]) -> None:
 
 @pytest.fixture
 def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photo_experiments, "TEST_PAIRS", 20)
+    monkeypatch.setattr(noise2noise_tnet, "TEST_PAIRS", 20)
 
 
 def test_a_sweep_on_photos(cluster: Any, few_pairs: None, folder: Path, tmp_path: Path) -> None:
@@ -484,11 +485,11 @@ def test_a_sweep_on_photos(cluster: Any, few_pairs: None, folder: Path, tmp_path
 
     address, run = cluster.scheduler_address, PhotoRun("tiny-denoiser", epochs=1, pairs=32, recipe="course")
     with Client(address, set_as_default=False) as client:
-        client.run(setattr, photo_experiments, "TEST_PAIRS", 20)
-    alone = photo_experiments.reproduce([run], Photos("builtin"), tmp_path / "alone.json", device="cpu")
+        client.run(setattr, noise2noise_tnet, "TEST_PAIRS", 20)
+    alone = noise2noise_tnet.reproduce([run], Photos("builtin"), tmp_path / "alone.json", device="cpu")
     for path in (tmp_path / "runs").iterdir():
         path.unlink()
-    there = photo_experiments.reproduce([run], Photos("builtin"), tmp_path / "there.json", device="cpu", scheduler=address)
+    there = noise2noise_tnet.reproduce([run], Photos("builtin"), tmp_path / "there.json", device="cpu", scheduler=address)
     for name in ("psnr_by_epoch", "loss_by_epoch", "untrained_psnr", "photos"):
         assert there["runs"][0][name] == alone["runs"][0][name]
     assert sorted(os.listdir(tmp_path / "runs")) == [".sweep", f"{run.name}.json", f"{run.name}.safetensors"]
@@ -497,7 +498,7 @@ def test_a_sweep_on_photos(cluster: Any, few_pairs: None, folder: Path, tmp_path
 def test_workers_with_other_photos_are_refused(few_pairs: None, tmp_path: Path, refused: Any) -> None:
     run = PhotoRun("tiny-denoiser", epochs=1, pairs=32, recipe="course")
     with refused(ValueError, "the worker's photos 'builtin' are others than here"):
-        photo_experiments._execute_on_the_same(run, Photos("builtin"), "0" * 16, tmp_path)
+        noise2noise_tnet._execute_on_the_same(run, Photos("builtin"), "0" * 16, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

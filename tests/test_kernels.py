@@ -20,13 +20,13 @@ from denoise_lib.kernels import (
     elongation,
     filters,
     gaussian_like,
-    kernel_facts,
     kernel_windows,
     mean_distance,
     radius,
     unlikeness,
     windows,
 )
+from denoise_lib.papers.saliency_statistics import kernel_facts
 from denoise_lib.saliency import output_gradient
 from denoise_lib.tnet import TNet
 

@@ -15,21 +15,14 @@ from torch import Tensor
 
 import denoise_lib
 from denoise_lib import benchmark as speed
-from denoise_lib import (
-    data,
-    experiments,
-    own_photos,
-    photo_experiments,
-    photo_training,
-    results,
-    saliency_experiments,
-    training,
-)
+from denoise_lib import data, own_photos, photo_training, training
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.internal import atomic_write
 from denoise_lib.metrics import mse, predict, psnr
 from denoise_lib.noise import Blend, add_noise
 from denoise_lib.own_photos import denoise_image
+from denoise_lib.papers import noise2noise_tnet, results, smoothgrad_claims, unet_vs_autoencoder
+from denoise_lib.papers import photo_pairs as photo_pairs_module
 from denoise_lib.pretrained import weights
 from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.sources.download import DataError
@@ -56,7 +49,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, small_train: Tensor, small_test: Tenso
     def fake(split: str = "train", size: str = "small", root: Any = None) -> Tensor:
         return sets[split].clone()
 
-    monkeypatch.setattr(experiments, "mnist", fake)
+    monkeypatch.setattr(unet_vs_autoencoder, "mnist", fake)
     monkeypatch.setattr(data, "mnist", fake)
     return sets
 
@@ -185,8 +178,8 @@ PHOTOS += ["--output", "out/photos.json"]
 @pytest.fixture
 def few_pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(photo_experiments, "TEST_PAIRS", 20)
-    monkeypatch.setattr(photo_experiments, "HELD_OUT_PAIRS", 6)
+    monkeypatch.setattr(noise2noise_tnet, "TEST_PAIRS", 20)
+    monkeypatch.setattr(photo_pairs_module, "HELD_OUT_PAIRS", 6)
 
 
 @pytest.mark.usefixtures("few_pairs")
@@ -200,7 +193,7 @@ def test_reproduce_photos(capsys: pytest.CaptureFixture[str]) -> None:
     assert content["photos"]["about"] == "photos that ship" and content["photos"]["cell"] == 4
     assert content["photos"]["test"]["pairs"] == 20
     output = capsys.readouterr().out
-    assert photo_experiments.photo_table(content) in output and "results: out/photos.json" in output and "epoch  1" in output
+    assert noise2noise_tnet.photo_table(content) in output and "results: out/photos.json" in output and "epoch  1" in output
     assert sorted(os.listdir("shipped")) == [f"{name}.{end}" for name in ("basenet", "tnet") for end in ("json", "safetensors")]
     card = json.loads(Path("shipped/tnet.json").read_text())
     assert isinstance(read_weights(Path("shipped/tnet.safetensors").read_bytes(), card), TNet) and card["seed"] == 3
@@ -228,30 +221,30 @@ def test_the_runs_of_each_table(
         asked.update(runs=runs, photos=photos, output=output, **rest)
         return {}
 
-    monkeypatch.setattr(photo_experiments, "reproduce", fake)
+    monkeypatch.setattr(noise2noise_tnet, "reproduce", fake)
     assert main(["reproduce", "tnet", *options, "--seeds", "2", "--amp", "--jobs", "2", "--held-out", "new"]) == 0
     assert [(run.network, run.lr, run.loss) for run in asked["runs"]] == expected * 2
     assert {(run.pairs, run.epochs, run.amp) for run in asked["runs"]} == {(50_000, 50, True)}
     assert [run.seed for run in asked["runs"]] == [0] * len(expected) + [1] * len(expected)
     assert asked["jobs"] == 2 and asked["device"] is None and asked["output"] == "results/tnet.json"
-    assert asked["photos"] == photo_experiments.Photos("imagenette", "new", 5, "")  # Imagenette's photos are small
+    assert asked["photos"] == photo_pairs_module.Photos("imagenette", "new", 5, "")  # Imagenette's photos are small
 
 
 @pytest.mark.parametrize(("options", "cell"), [([], 8), (["--cell", "2"], 2)])
 def test_the_cell_of_other_photos(options: list[str], cell: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[photo_experiments.Photos] = []
-    monkeypatch.setattr(photo_experiments, "reproduce", lambda _, photos, *rest, **more: asked.append(photos) or {})
+    asked: list[photo_pairs_module.Photos] = []
+    monkeypatch.setattr(noise2noise_tnet, "reproduce", lambda _, photos, *rest, **more: asked.append(photos) or {})
     assert main([*PHOTOS, *options]) == 0
     assert [photos.cell for photos in asked] == [cell]
 
 
 @pytest.mark.usefixtures("few_pairs")
 def test_baselines_on_photos(monkeypatch: pytest.MonkeyPatch) -> None:
-    from denoise_lib import baselines
+    from denoise_lib.papers import baselines
 
     quick = {name: baselines.COLOUR_FILTERS[name] for name in ("do nothing", "mean filter")}
     monkeypatch.setattr(baselines, "COLOUR_FILTERS", quick)
-    monkeypatch.setattr(photo_experiments, "measure_clipping", lambda output: None)  # trains for minutes
+    monkeypatch.setattr(noise2noise_tnet, "measure_clipping", lambda output: None)  # trains for minutes
     assert main([*PHOTOS, "--baselines"]) == 0
     content = results.read_results("out/photos.json")
     assert [row["baseline"] for row in content["baselines"]] == list(quick)
@@ -295,7 +288,7 @@ def test_unknown_options_of_reproduce_on_photos(arguments: list[str], capsys: py
 def test_networks_that_are_none(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(photo_experiments, "reproduce", lambda *_, **__: {})
+    monkeypatch.setattr(noise2noise_tnet, "reproduce", lambda *_, **__: {})
     assert main([*PHOTOS, *arguments]) == 1
     assert "network" in lines_of_error(capsys)
 
@@ -332,22 +325,22 @@ SALIENCY = ["reproduce", "smoothgrad", "--pairs", "20", "--samples", "1", "--out
 def quick_claims(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """24 test pairs, and a real measurement of the one part that takes no time."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(saliency_experiments, "TEST_PAIRS", 24)
-    monkeypatch.setattr(saliency_experiments, "PHOTO_NETWORKS", ("tnet",))
+    monkeypatch.setattr(smoothgrad_claims, "TEST_PAIRS", 24)
+    monkeypatch.setattr(smoothgrad_claims, "PHOTO_NETWORKS", ("tnet",))
     quick = {"groups": [], "self_influence": [], "intervention": [], "kernels": [], "randomised": [], "classifier": []}
     for part, rows in quick.items():
-        monkeypatch.setattr(saliency_experiments, f"measure_{part}", lambda *_, rows=rows: rows)
+        monkeypatch.setattr(smoothgrad_claims, f"measure_{part}", lambda *_, rows=rows: rows)
 
 
 @pytest.mark.usefixtures("quick_claims")
 def test_reproduce_saliency(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SALIENCY, "--about", "photos that ship", "--cell", "4"]) == 0
     content = results.read_results("out/claims.json")
-    assert content["photos"] == "photos that ship" and set(saliency_experiments.PARTS) <= set(content)
+    assert content["photos"] == "photos that ship" and set(smoothgrad_claims.PARTS) <= set(content)
     assert {name: content["settings"][name] for name in ("cell", "pairs", "samples")} == {"cell": 4, "pairs": 20, "samples": 1}
     assert [row["noise_level"] for row in content["smoothgrad_noise"]][:2] == [0, 0.05]
     output = capsys.readouterr().out
-    assert saliency_experiments.claims_table(content) in output and "results: out/claims.json" in output
+    assert smoothgrad_claims.claims_table(content) in output and "results: out/claims.json" in output
     assert "smoothgrad_noise: done" in output
     # The same command again measures nothing, and other settings are not mixed with these.
     assert main([*SALIENCY, "--cell", "4"]) == 0
@@ -378,7 +371,7 @@ def test_the_options_of_the_claims(
         asked.update(source=source, output=output, **rest)
         return {"groups": [], "self_influence": []}
 
-    monkeypatch.setattr(saliency_experiments, "reproduce", fake)
+    monkeypatch.setattr(smoothgrad_claims, "reproduce", fake)
     assert main(["reproduce", "smoothgrad", *options]) == 0
     assert {name: asked[name] for name in expected} == expected
     assert set(asked) == {"source", "output", "cell", "about", "count", "n_samples", "parts"}
@@ -443,7 +436,7 @@ def test_ctrl_c_in_the_claims_and_the_same_command_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(saliency_experiments, "measure_kernels", stop)
+        patched.setattr(smoothgrad_claims, "measure_kernels", stop)
         assert main(SALIENCY) == 130
     printed = capsys.readouterr()
     assert printed.err == "stopped; run the same command again to go on.\n" and "intervention: done" in printed.out
@@ -556,7 +549,7 @@ def test_ctrl_c_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiments, "reproduce", stop)
+    monkeypatch.setattr(unet_vs_autoencoder, "reproduce", stop)
     assert main(REPRODUCE) == 130
     assert capsys.readouterr().err == "stopped; run the same command again to go on.\n"
 
@@ -910,8 +903,8 @@ def test_a_benchmark_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    experiments.reproduce([experiments.Run("unet", "mild", data="small", epochs=1)], "table.json", device="cpu")
-    experiments.export_weights([experiments.Run("unet", "mild", data="small", epochs=1)], "table.json", "shipped")
+    unet_vs_autoencoder.reproduce([unet_vs_autoencoder.Run("unet", "mild", data="small", epochs=1)], "table.json", device="cpu")
+    unet_vs_autoencoder.export_weights([unet_vs_autoencoder.Run("unet", "mild", data="small", epochs=1)], "table.json", "shipped")
     monkeypatch.setattr(weights, "_folder", lambda: tmp_path / "shipped")
     capsys.readouterr()
     assert main(["weights"]) == 0

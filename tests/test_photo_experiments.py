@@ -15,21 +15,22 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from denoise_lib import baselines, photo_experiments, training
+from denoise_lib import training
 from denoise_lib.corruptions import Bernoulli
 from denoise_lib.data import NoisyImages, NoisyPairs
 from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.metrics import evaluate, predict, psnr
 from denoise_lib.noise import Gaussian
-from denoise_lib.pairs import PhotoPairs, photo_pairs
-from denoise_lib.photo_experiments import (
+from denoise_lib.papers import baselines, clipping, noise2noise_tnet
+from denoise_lib.papers import photo_pairs as photo_pairs_module
+from denoise_lib.papers.clipping import clipping_run
+from denoise_lib.papers.noise2noise_tables import photo_table
+from denoise_lib.papers.noise2noise_tnet import (
     NETWORKS,
     PARAMETER_LIMIT,
     RECIPES,
     PhotoRun,
-    Photos,
     Recipe,
-    clipping_run,
     describe,
     execute,
     export_weights,
@@ -41,9 +42,9 @@ from denoise_lib.photo_experiments import (
     table_runs,
     training_set,
 )
-from denoise_lib.photo_results import photo_table
+from denoise_lib.papers.photo_pairs import PhotoPairs, Photos, photo_pairs
+from denoise_lib.papers.results import read_results
 from denoise_lib.pretrained.weights import read_weights
-from denoise_lib.results import read_results
 from denoise_lib.tnet import BaseNet, SelfEnsemble, TinyDenoiser, TNet
 
 PHOTOS = Photos("builtin")
@@ -56,8 +57,8 @@ def few_pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """20 test pairs, ten held out; pairs are built once, in a folder that is thrown away."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(photo_experiments, "TEST_PAIRS", TESTS)
-        patch.setattr(photo_experiments, "HELD_OUT_PAIRS", HELD_OUT)
+        patch.setattr(photo_pairs_module, "TEST_PAIRS", TESTS)
+        patch.setattr(photo_pairs_module, "HELD_OUT_PAIRS", HELD_OUT)
         yield
 
 
@@ -66,7 +67,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("this run was done already, but is trained again")
 
-    return lambda: monkeypatch.setattr(photo_experiments, "fit", refuse)
+    return lambda: monkeypatch.setattr(noise2noise_tnet, "fit", refuse)
 
 
 @pytest.fixture(scope="module")
@@ -248,20 +249,20 @@ def test_two_trainings_of_one_network_are_not_exported_under_one_name(refused: A
 
 def test_test_images() -> None:
     pairs = PHOTOS.test_sets()["test"]
-    noisy, clean = photo_experiments.test_images("point-sample", pairs)
+    noisy, clean = noise2noise_tnet.test_images("point-sample", pairs)
     assert torch.equal(noisy, pairs.first / 255) and torch.equal(clean, pairs.clean / 255)
     assert noisy.dtype == clean.dtype == torch.float32
-    noisy, clean = photo_experiments.test_images("gaussian:0.1", pairs)
-    again, _ = photo_experiments.test_images("gaussian:0.1", pairs)
+    noisy, clean = noise2noise_tnet.test_images("gaussian:0.1", pairs)
+    again, _ = noise2noise_tnet.test_images("gaussian:0.1", pairs)
     assert torch.equal(noisy, again) and torch.equal(clean, pairs.clean / 255)
     # It is the noise that all models share, and not that of the training set with seed 0.
     assert torch.equal(noisy, Gaussian(0.1)(clean, torch.Generator().manual_seed(1)))
-    assert photo_experiments.test_images("bernoulli:0.5", pairs)[0].isfinite().all()
+    assert noise2noise_tnet.test_images("bernoulli:0.5", pairs)[0].isfinite().all()
 
 
 def test_bad_test_noise(refused: Any) -> None:
     with refused(ValueError, "noise", "'blur'"):
-        photo_experiments.test_images("blur:1", PHOTOS.test_sets()["test"])
+        noise2noise_tnet.test_images("blur:1", PHOTOS.test_sets()["test"])
 
 
 # --- execute -------------------------------------------------------------------------------------------------------------
@@ -310,7 +311,7 @@ def test_the_initial_weights_follow_the_runs_seed(seed: int, tmp_path: Path, mon
         initial.append(model.conv_1.weight.detach().clone())
         return training.fit(model, *arguments, **options)
 
-    monkeypatch.setattr(photo_experiments, "fit", watched)
+    monkeypatch.setattr(noise2noise_tnet, "fit", watched)
     result = execute(replace(TINY, seed=seed), PHOTOS, tmp_path, device="cpu")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -339,7 +340,7 @@ def test_what_a_run_asks_of_fit(
         asked.update(options)
         return training.fit(*arguments, **options)
 
-    monkeypatch.setattr(photo_experiments, "fit", watched)
+    monkeypatch.setattr(noise2noise_tnet, "fit", watched)
     result = execute(replace(TINY, epochs=1, seed=2, **change), PHOTOS, tmp_path, device="cpu")
     assert {name: asked[name] for name in expected} == expected
     assert (asked["epochs"], asked["batch_size"], asked["seed"], asked["device"]) == (1, 32, 2, "cpu")
@@ -353,7 +354,7 @@ def test_a_loss_that_is_not_used_is_not_recorded(tmp_path: Path, monkeypatch: py
         asked.append(options["loss"])
         return training.fit(*arguments, **options)
 
-    monkeypatch.setattr(photo_experiments, "fit", watched)
+    monkeypatch.setattr(noise2noise_tnet, "fit", watched)
     with pytest.raises(ValueError, match="masked"):
         replace(TINY, noise="bernoulli:0.5", loss="l1", epochs=1)
     execute(replace(TINY, noise="bernoulli:0.5", epochs=1), PHOTOS, tmp_path, device="cpu")
@@ -466,11 +467,11 @@ def test_results_that_another_command_adds_meanwhile_are_kept(tmp_path: Path, mo
     output, other = tmp_path / "table.json", replace(TINY, seed=7)
 
     def while_it_trains(run: PhotoRun, *arguments: Any, **options: Any) -> dict[str, Any]:
-        monkeypatch.setattr(photo_experiments, "execute", execute)
+        monkeypatch.setattr(noise2noise_tnet, "execute", execute)
         reproduce([other], PHOTOS, output, device="cpu")
         return execute(run, *arguments, **options)
 
-    monkeypatch.setattr(photo_experiments, "execute", while_it_trains)
+    monkeypatch.setattr(noise2noise_tnet, "execute", while_it_trains)
     content = reproduce([TINY], PHOTOS, output, device="cpu")
     assert {result["seed"] for result in content["runs"]} == {TINY.seed, other.seed}
 
@@ -582,7 +583,7 @@ def test_clipping_is_compared_with_the_closed_form(
     clip: bool, monkeypatch: pytest.MonkeyPatch, small_train: Tensor, small_test: Tensor
 ) -> None:
     sets = {"train": small_train[:64], "test": small_test[:32]}
-    monkeypatch.setattr(photo_experiments, "mnist", lambda split, size: sets[split])
+    monkeypatch.setattr(clipping, "mnist", lambda split, size: sets[split])
     before = torch.random.get_rng_state()
     row = clipping_run(clip, 0, epochs=1)
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -602,7 +603,7 @@ def plain_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_measure_clipping_keeps_the_other_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photo_experiments, "clipping_run", lambda clip, seed: {"clip": clip, "seed": seed})
+    monkeypatch.setattr(noise2noise_tnet, "clipping_run", lambda clip, seed: {"clip": clip, "seed": seed})
     write_json(tmp_path / "table.json", {"runs": [], "clipping": ["old"]})
     content = measure_clipping(tmp_path / "table.json", seeds=2)
     assert content["clipping"] == [{"clip": clip, "seed": seed} for clip in (False, True) for seed in (0, 1)]
@@ -661,7 +662,7 @@ def test_an_identity_scores_as_the_noisy_images() -> None:
 
 def test_the_leader_board_clips_and_leaves_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     few = photo_pairs("test", count=6, cache=False)
-    monkeypatch.setattr(photo_experiments, "photo_pairs", lambda *_, **__: few)
+    monkeypatch.setattr(noise2noise_tnet, "photo_pairs", lambda *_, **__: few)
 
     class Bright(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -677,7 +678,7 @@ def test_the_leader_board_clips_and_leaves_the_network_as_it_was(monkeypatch: py
 
 def test_the_limit_is_tnets_count(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     few = photo_pairs("test", count=2, cache=False)
-    monkeypatch.setattr(photo_experiments, "photo_pairs", lambda *_, **__: few)
+    monkeypatch.setattr(noise2noise_tnet, "photo_pairs", lambda *_, **__: few)
     assert sum(parameter.numel() for parameter in TNet().parameters()) == PARAMETER_LIMIT == 43_064
     leader_board_score(TNet())
     heavy = TNet()
@@ -688,7 +689,7 @@ def test_the_limit_is_tnets_count(refused: Any, monkeypatch: pytest.MonkeyPatch)
 
 def test_frozen_parameters_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
     few = photo_pairs("test", count=2, cache=False)
-    monkeypatch.setattr(photo_experiments, "photo_pairs", lambda *_, **__: few)
+    monkeypatch.setattr(noise2noise_tnet, "photo_pairs", lambda *_, **__: few)
     with pytest.raises(ValueError, match="43,064"):
         leader_board_score(BaseNet().requires_grad_(False))
 
@@ -700,7 +701,7 @@ def test_the_leader_board_refuses_bad_outputs(
     answer: Callable[[Tensor], Tensor], refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = photo_pairs("test", count=2, cache=False)
-    monkeypatch.setattr(photo_experiments, "photo_pairs", lambda *_, **__: few)
+    monkeypatch.setattr(noise2noise_tnet, "photo_pairs", lambda *_, **__: few)
 
     class Odd(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

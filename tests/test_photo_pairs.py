@@ -13,11 +13,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from denoise_lib import pairs as pairs_module
 from denoise_lib.corruptions import PointSample
 from denoise_lib.data import NoisyPairs
 from denoise_lib.metrics import psnr
-from denoise_lib.pairs import PhotoPairs, photo_pairs
+from denoise_lib.papers import photo_pairs as pairs_module
+from denoise_lib.papers.photo_pairs import PhotoPairs, photo_pairs
 from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import photo_files, photos
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denoise_lib.photo_experiments import NETWORKS, PhotoRun
-from denoise_lib.photo_results import (
+from denoise_lib.papers.noise2noise_tables import (
     GROUP,
     NAMES,
     PAPER_MODELS,
@@ -18,6 +17,7 @@ from denoise_lib.photo_results import (
     photo_table,
     summarize_photo_runs,
 )
+from denoise_lib.papers.noise2noise_tnet import NETWORKS, PhotoRun
 
 
 def result(network: str = "tnet", psnr: float = 25.0, *, held_out: float | None = None, **more: Any) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def test_readme_names_both_commands(readme):
 
 
 def test_readme_table_is_rendered_from_the_results(readme):
-    from denoise_lib import results
+    from denoise_lib.papers import results
 
     content = json.loads((ROOT / "results" / "unet_vs_autoencoder.json").read_text(encoding="utf-8"))
     (stands,) = re.findall(r"<!-- results -->\n(.*?)\n<!-- /results -->", readme, re.DOTALL)
@@ -131,21 +131,21 @@ def test_readme_table_is_rendered_from_the_results(readme):
 
 
 def test_readme_photo_table_is_rendered_from_the_results(readme):
-    from denoise_lib import photo_results
+    from denoise_lib.papers import noise2noise_tables
 
     content = json.loads((ROOT / "results" / "tnet.json").read_text(encoding="utf-8"))
     (stands,) = re.findall(r"<!-- tnet -->\n(.*?)\n<!-- /tnet -->", readme, re.DOTALL)
-    assert stands.strip() == photo_results.readme_photo_table(content).strip()
-    assert (ROOT / "results" / "tnet.md").read_text(encoding="utf-8") == photo_results.photo_table(content)
+    assert stands.strip() == noise2noise_tables.readme_photo_table(content).strip()
+    assert (ROOT / "results" / "tnet.md").read_text(encoding="utf-8") == noise2noise_tables.photo_table(content)
 
 
 def test_readme_claims_are_rendered_from_the_results(readme):
-    from denoise_lib import saliency_experiments
+    from denoise_lib.papers import smoothgrad_claims
 
     content = json.loads((ROOT / "results" / "smoothgrad.json").read_text(encoding="utf-8"))
     (stands,) = re.findall(r"<!-- smoothgrad -->\n(.*?)\n<!-- /smoothgrad -->", readme, re.DOTALL)
-    assert stands.strip() == saliency_experiments.readme_claims_table(content).strip()
-    assert (ROOT / "results" / "smoothgrad.md").read_text(encoding="utf-8") == saliency_experiments.claims_table(content)
+    assert stands.strip() == smoothgrad_claims.readme_claims_table(content).strip()
+    assert (ROOT / "results" / "smoothgrad.md").read_text(encoding="utf-8") == smoothgrad_claims.claims_table(content)
     assert f"{content['settings']['pairs']} pairs, crops of photos" in readme
 
 

@@ -11,8 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from denoise_lib import saliency_experiments as module
-from denoise_lib.claims import (
+from denoise_lib.data import as_float_images, mnist
+from denoise_lib.internal.atomic_write import write_json
+from denoise_lib.metrics import predict, psnr
+from denoise_lib.noise import add_noise
+from denoise_lib.papers import digit_classifier, smoothgrad_claims
+from denoise_lib.papers.digit_classifier import DIGIT_NETWORKS, class_score, classifier_facts, digit_versions, train_classifier
+from denoise_lib.papers.photo_pairs import PhotoPairs, photo_pairs
+from denoise_lib.papers.results import read_results
+from denoise_lib.papers.saliency_statistics import (
     BINS,
     GROUPS,
     SHIFTS,
@@ -24,23 +31,10 @@ from denoise_lib.claims import (
     pixel_groups,
     rank_correlation,
 )
-from denoise_lib.data import as_float_images, mnist
-from denoise_lib.internal.atomic_write import write_json
-from denoise_lib.metrics import predict, psnr
-from denoise_lib.noise import add_noise
-from denoise_lib.pairs import PhotoPairs, photo_pairs
-from denoise_lib.pretrained.weights import load_pretrained
-from denoise_lib.renders import example_pair
-from denoise_lib.results import read_results
-from denoise_lib.saliency import self_influence
-from denoise_lib.saliency_experiments import (
-    DIGIT_NETWORKS,
+from denoise_lib.papers.smoothgrad_claims import (
     NOISE_LEVELS,
     PARTS,
     claims_table,
-    class_score,
-    classifier_facts,
-    digit_versions,
     measure_classifier,
     measure_groups,
     measure_intervention,
@@ -50,8 +44,10 @@ from denoise_lib.saliency_experiments import (
     measure_smoothgrad_noise,
     readme_claims_table,
     reproduce,
-    train_classifier,
 )
+from denoise_lib.pretrained.weights import load_pretrained
+from denoise_lib.renders import example_pair
+from denoise_lib.saliency import self_influence
 from denoise_lib.tnet import TNet
 
 Rows = list[dict[str, Any]]
@@ -94,7 +90,7 @@ def crops(photos: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 @pytest.fixture
 def tnet(monkeypatch: pytest.MonkeyPatch) -> None:
     """One network on photos instead of three."""
-    monkeypatch.setattr(module, "PHOTO_NETWORKS", ("tnet",))
+    monkeypatch.setattr(smoothgrad_claims, "PHOTO_NETWORKS", ("tnet",))
 
 
 @pytest.fixture
@@ -102,9 +98,9 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Networks whose gradients are known, by name, instead of those that ship."""
 
     def replace(**models: nn.Module) -> None:
-        monkeypatch.setattr(module, "PHOTO_NETWORKS", tuple(models))
-        monkeypatch.setattr(module, "DIGIT_NETWORKS", ())
-        monkeypatch.setattr(module, "load_pretrained", models.__getitem__)
+        monkeypatch.setattr(smoothgrad_claims, "PHOTO_NETWORKS", tuple(models))
+        monkeypatch.setattr(smoothgrad_claims, "DIGIT_NETWORKS", ())
+        monkeypatch.setattr(smoothgrad_claims, "load_pretrained", models.__getitem__)
 
     return replace
 
@@ -299,7 +295,7 @@ def test_bad_counts_of_digits(count: Any, error: type[Exception], refused: Any) 
 
 
 def test_more_digits_than_there_are(monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
-    monkeypatch.setattr(module, "DIGIT_NETWORKS", ())
+    monkeypatch.setattr(digit_classifier, "DIGIT_NETWORKS", ())
     with refused(ValueError, "count", "1000"):
         digit_versions(1001)
 
@@ -312,7 +308,7 @@ def test_several_classifiers_are_measured(monkeypatch: pytest.MonkeyPatch) -> No
         seeds.append(seed)
         return linear(torch.randn(10, 28, 28, generator=torch.Generator().manual_seed(seed)))
 
-    monkeypatch.setattr(module, "train_classifier", quick)
+    monkeypatch.setattr(smoothgrad_claims, "train_classifier", quick)
     rows = measure_classifier(count=8, seeds=2)
     assert seeds == [0, 1]
     names = ["clean", "noisy", *DIGIT_NETWORKS]
@@ -364,7 +360,7 @@ def test_a_network_that_does_nothing_has_known_maps(photos: tuple[Tensor, Tensor
 
 
 def test_untrained_networks_are_several(photos: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PHOTO_NETWORKS", ())
+    monkeypatch.setattr(smoothgrad_claims, "PHOTO_NETWORKS", ())
     noisy, clean = (part[:3] for part in photos)
     rows = {row["map"]: row for row in measure_groups(noisy, clean, 1) if row["network"] == "tnet, untrained"}
     maps = []
@@ -397,7 +393,7 @@ def influences(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], Te
         calls.append(({"colours": colours, **options}, x, found))
         return found
 
-    monkeypatch.setattr(module, "self_influence", probed)
+    monkeypatch.setattr(smoothgrad_claims, "self_influence", probed)
     return calls
 
 
@@ -405,7 +401,7 @@ def influences(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], Te
 def test_self_influence_by_network_colours_and_level(
     photos: tuple[Tensor, Tensor], influences: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PHOTO_NETWORKS", ("tnet", "tiny-denoiser"))
+    monkeypatch.setattr(smoothgrad_claims, "PHOTO_NETWORKS", ("tnet", "tiny-denoiser"))
     noisy, clean = photos
     rows = measure_self_influence(noisy, clean, probes=9)
     told = [(row["network"], row["colours"], row["noise_level"], row["method"]) for row in rows]
@@ -545,8 +541,8 @@ def pairs() -> PhotoPairs:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch, pairs: PhotoPairs, tmp_path: Path) -> Path:
     """24 test pairs instead of 1000, and the name of a results file."""
-    monkeypatch.setattr(module, "TEST_PAIRS", len(pairs))
-    monkeypatch.setattr(module, "photo_pairs", lambda split, source, *, count, cell: photo_pairs(
+    monkeypatch.setattr(smoothgrad_claims, "TEST_PAIRS", len(pairs))
+    monkeypatch.setattr(smoothgrad_claims, "photo_pairs", lambda split, source, *, count, cell: photo_pairs(
         split, source, count=count, cell=cell, cache=False
     ))  # fmt: skip
     return tmp_path / "new" / "claims.json"
@@ -576,10 +572,10 @@ RESULTS: dict[str, Rows] = {
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, pairs: PhotoPairs, few: Path) -> dict[str, tuple[Any, ...]]:
     """No part is measured; what each was asked for."""
-    monkeypatch.setattr(module, "photo_pairs", lambda *_, **__: pairs)
+    monkeypatch.setattr(smoothgrad_claims, "photo_pairs", lambda *_, **__: pairs)
     found: dict[str, tuple[Any, ...]] = {}
     for name in PARTS:
-        monkeypatch.setattr(module, f"measure_{name}", lambda *values, name=name: found.update({name: values}) or RESULTS[name])
+        monkeypatch.setattr(smoothgrad_claims, f"measure_{name}", lambda *values, name=name: found.update({name: values}) or RESULTS[name])
     return found
 
 
@@ -587,10 +583,10 @@ def asked(monkeypatch: pytest.MonkeyPatch, pairs: PhotoPairs, few: Path) -> dict
 def test_everything_is_measured_and_written(
     few: Path, pairs: PhotoPairs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kernels, randomised = module.measure_kernels, module.measure_randomised  # on three pairs here; no classifier is trained
-    monkeypatch.setattr(module, "measure_kernels", lambda noisy, clean: kernels(noisy[:3], clean[:3]))
-    monkeypatch.setattr(module, "measure_randomised", lambda noisy, clean: randomised(noisy[:3], clean[:3], seeds=1))
-    monkeypatch.setattr(module, "measure_classifier", lambda: [{"seed": 0}])
+    kernels, randomised = smoothgrad_claims.measure_kernels, smoothgrad_claims.measure_randomised  # on three pairs here; no classifier is trained
+    monkeypatch.setattr(smoothgrad_claims, "measure_kernels", lambda noisy, clean: kernels(noisy[:3], clean[:3]))
+    monkeypatch.setattr(smoothgrad_claims, "measure_randomised", lambda noisy, clean: randomised(noisy[:3], clean[:3], seeds=1))
+    monkeypatch.setattr(smoothgrad_claims, "measure_classifier", lambda: [{"seed": 0}])
     content = reproduce("builtin", few, about="seven photos", count=20, n_samples=2)
     assert read_results(few) == plain(content) and sorted(os.listdir(few.parent)) == ["claims.json", "claims.md"]
     assert few.with_suffix(".md").read_text(encoding="utf-8") == claims_table(content)
@@ -624,8 +620,8 @@ def test_a_quarter_of_many_pairs(
     few: Path, asked: dict[str, tuple[Any, ...]], pairs: PhotoPairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = PhotoPairs(*(part.repeat(5, 1, 1, 1) for part in (pairs.first, pairs.second, pairs.clean)))
-    monkeypatch.setattr(module, "TEST_PAIRS", 120)
-    monkeypatch.setattr(module, "photo_pairs", lambda *_, **__: many)
+    monkeypatch.setattr(smoothgrad_claims, "TEST_PAIRS", 120)
+    monkeypatch.setattr(smoothgrad_claims, "photo_pairs", lambda *_, **__: many)
     reproduce("builtin", few, count=100, progress=False)
     assert {name: len(values[0]) for name, values in asked.items() if values} == {
         "groups": 100, "self_influence": 100, "intervention": 100, "kernels": 25, "randomised": 25, "smoothgrad_noise": 100,
@@ -657,7 +653,7 @@ def test_a_stop_loses_one_part(few: Path, asked: dict[str, tuple[Any, ...]], mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "measure_intervention", stop)
+        patched.setattr(smoothgrad_claims, "measure_intervention", stop)
         with pytest.raises(KeyboardInterrupt):
             reproduce("builtin", few, count=20, progress=False)
     assert [part for part in PARTS if part in read_results(few)] == ["groups", "self_influence"]
@@ -675,7 +671,7 @@ def test_results_of_other_settings_are_not_mixed(
         with refused(ValueError, "claims.json", "other photos or settings"):
             reproduce("builtin", few, **{"count": 20, "progress": False, **change})  # type: ignore[arg-type]
     other = PhotoPairs(pairs.first, pairs.second, pairs.clean.flip(0))
-    monkeypatch.setattr(module, "photo_pairs", lambda *_, **__: other)
+    monkeypatch.setattr(smoothgrad_claims, "photo_pairs", lambda *_, **__: other)
     with refused(ValueError, "claims.json", "other photos or settings"):
         reproduce("builtin", few, count=20, progress=False)
     assert few.read_bytes() == before and list(asked) == ["groups"]
@@ -805,7 +801,7 @@ def test_the_shipped_claims_are_whole() -> None:
     real += [row for row in content["randomised"] if row["layers"] != 0]
     for row in real:
         assert errors_of(row) and all(error > 0 for error in errors_of(row)), row
-    networks = module.PHOTO_NETWORKS
+    networks = smoothgrad_claims.PHOTO_NETWORKS
     told = {(row["map"], row["network"], row["noise_level"]) for row in content["groups"]}
     assert {(kind, name, level) for kind in ("loss", "output") for name in networks for level in NOISE_LEVELS} <= told
     assert {(kind, name, 0.0) for kind in ("loss", "output") for name in ("tnet, untrained", "does nothing")} <= told

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from denoise_lib.internal.atomic_write import write_json
-from denoise_lib.results import read_results
+from denoise_lib.papers.results import read_results
 from tools import small_results
 
 ROOT = Path(__file__).resolve().parents[1]

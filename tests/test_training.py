@@ -20,7 +20,7 @@ from torch.nn.functional import l1_loss, mse_loss
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from denoise_lib import training
+from denoise_lib import metrics, training
 from denoise_lib.data import NoisyImages, NoisyPairs
 from denoise_lib.internal import devices
 from denoise_lib.internal.devices import default_device
@@ -754,8 +754,8 @@ def test_the_time_is_that_of_the_forward_passes_after_the_warm_up(monkeypatch: p
             events.append("forward")
             return super().forward(x)
 
-    monkeypatch.setattr(training, "time", Clock())
-    monkeypatch.setattr(devices, "synchronize", lambda device: events.append("synchronize"))
+    monkeypatch.setattr(metrics, "time", Clock())
+    monkeypatch.setattr(metrics, "synchronize", lambda device: events.append("synchronize"))
     scores = evaluate(Noting(), digits / 255, digits / 255, batch_size=16)
     assert events == ["forward", "synchronize", "clock", "forward", "forward", "synchronize", "clock"]
     assert scores.seconds_per_image == 8 / 32

@@ -16,12 +16,13 @@ from limits import files_of_at_most, peak_memory
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from denoise_lib import experiments, noise, results
+from denoise_lib import noise
 from denoise_lib.metrics import mse, predict, psnr
-from denoise_lib.pairs import photo_pairs
-from denoise_lib.photo_experiments import NETWORKS as PHOTO_NETWORKS
-from denoise_lib.photo_experiments import builtin_psnr
-from denoise_lib.photo_experiments import test_images as photo_test_images
+from denoise_lib.papers import results, unet_vs_autoencoder
+from denoise_lib.papers.noise2noise_tnet import NETWORKS as PHOTO_NETWORKS
+from denoise_lib.papers.noise2noise_tnet import builtin_psnr
+from denoise_lib.papers.noise2noise_tnet import test_images as photo_test_images
+from denoise_lib.papers.photo_pairs import photo_pairs
 from denoise_lib.pretrained import weights
 from denoise_lib.pretrained.weights import (
     WeightsError,
@@ -454,7 +455,7 @@ def test_the_expected_weights_ship() -> None:
 def test_a_shipped_network_is_what_its_card_says(name: str) -> None:
     card, model = weights_card(name), load_pretrained(name)
     network, _, level = name.rpartition("-")
-    assert card["parameters"] == count_parameters(model) == count_parameters(experiments.NETWORKS[network]())
+    assert card["parameters"] == count_parameters(model) == count_parameters(unet_vs_autoencoder.NETWORKS[network]())
     assert card["test_mu"] == noise.LEVELS.get(level, noise.LEVELS["moderate"])
     assert set(card["mse_at_mu"]) == {f"{mu:.2f}" for mu in noise.LEVELS.values()}
     assert card["mse_at_mu"][f"{card['test_mu']:.2f}"] == pytest.approx(card["mse"], rel=1e-6)
@@ -465,7 +466,7 @@ def test_a_shipped_network_is_what_its_card_says(name: str) -> None:
 @pytest.mark.parametrize("name", DIGITS)
 def test_a_shipped_network_denoises_the_small_test_digits_as_its_card_says(name: str) -> None:
     card = weights_card(name)
-    noisy, clean = experiments.test_pairs("small", card["test_mu"])
+    noisy, clean = unet_vs_autoencoder.test_pairs("small", card["test_mu"])
     error = mse(predict(load_pretrained(name), noisy), clean)
     assert error == pytest.approx(card["mse_small_test"], rel=1e-3)
     assert error < mse(noisy, clean) / 2  # and it does denoise
@@ -477,7 +478,7 @@ def test_a_shipped_network_reproduces_its_error_on_the_full_test_digits(
 ) -> None:
     monkeypatch.setenv("DENOISE_DATA", str(full_mnist))
     card = weights_card(name)
-    noisy, clean = experiments.test_pairs("full", card["test_mu"])
+    noisy, clean = unet_vs_autoencoder.test_pairs("full", card["test_mu"])
     model = load_pretrained(name).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast
     assert mse(predict(model, noisy, batch_size=50), clean) == pytest.approx(card["mse"], rel=1e-3)
 

@@ -16,10 +16,10 @@ from denoise_lib.exercise import Exercise
 from denoise_lib.figures import panel, png, tile
 from denoise_lib.metrics import predict
 from denoise_lib.noise import LEVELS
-from denoise_lib.photo_results import readme_photo_table
+from denoise_lib.papers.noise2noise_tables import readme_photo_table
+from denoise_lib.papers.results import read_results, readme_table
+from denoise_lib.papers.smoothgrad_claims import readme_claims_table
 from denoise_lib.renders import example_digits, models_for, noisy_copy
-from denoise_lib.results import read_results, readme_table
-from denoise_lib.saliency_experiments import readme_claims_table
 
 # Marker in the README: (results file, what renders it).
 TABLES = {

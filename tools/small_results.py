@@ -18,7 +18,7 @@ import torch
 from denoise_lib.__main__ import main as command
 from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.internal.devices import machine
-from denoise_lib.results import read_results
+from denoise_lib.papers.results import read_results
 
 from .bands import band
 

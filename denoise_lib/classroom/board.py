@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..baselines import tune_colour_filter
 from ..exercise import RIGHT, WRONG, Outcome
 from ..handing_in import check_size, unpack_weights
 from ..metrics import predict, psnr
-from ..pairs import photo_pairs
+from ..papers.baselines import tune_colour_filter
+from ..papers.photo_pairs import photo_pairs
 from ..pretrained.weights import load_pretrained
 from .examine import Examination
 from .process import decoded

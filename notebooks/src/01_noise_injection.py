@@ -52,8 +52,8 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.experiments import setup_report
-from denoise_lib.results import headline
+from denoise_lib.papers.results import headline
+from denoise_lib.papers.unet_vs_autoencoder import setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -250,7 +250,7 @@ picture(figure, "Left: mean noisy against clean value, raised in the dark. Right
 # background, but no noise.
 
 # %%
-from denoise_lib.baselines import best_affine
+from denoise_lib.papers.baselines import best_affine
 
 for name, level in levels.items():
     noisy = add_noise(digits, level, generator=generator())

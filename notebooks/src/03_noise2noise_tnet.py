@@ -54,8 +54,8 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.experiments import setup_report
-from denoise_lib.results import headline
+from denoise_lib.papers.results import headline
+from denoise_lib.papers.unet_vs_autoencoder import setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -74,10 +74,11 @@ from denoise_lib.explorers import estimator_explorer, estimator_filmstrip, noise
 from denoise_lib.figures import learning_curves, panel, picture, tile
 from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.losses import CORRUPTIONS, best_prediction, corrupted_pixel
-from denoise_lib.pairs import photo_pairs
-from denoise_lib.photo_experiments import PARAMETER_LIMIT, clipping_run, leader_board_score
-from denoise_lib.photo_results import PAPER_MODELS, PAPER_RATES, format_psnr, model_name, summarize_photo_runs
-from denoise_lib.results import read_results
+from denoise_lib.papers.clipping import clipping_run
+from denoise_lib.papers.noise2noise_tables import PAPER_MODELS, PAPER_RATES, format_psnr, model_name, summarize_photo_runs
+from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT, leader_board_score
+from denoise_lib.papers.photo_pairs import photo_pairs
+from denoise_lib.papers.results import read_results
 from denoise_lib.sources.photographs import read_photo, square
 from denoise_lib.targets import Targets
 from denoise_lib.tnet import Noise2NoiseUNet, SelfEnsemble

@@ -53,8 +53,8 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.experiments import setup_report
-from denoise_lib.results import headline
+from denoise_lib.papers.results import headline
+from denoise_lib.papers.unet_vs_autoencoder import setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -67,7 +67,15 @@ from IPython.display import Markdown
 
 from denoise_lib import load_pretrained, mnist, predict, smoothgrad
 from denoise_lib.checks import check
-from denoise_lib.claims import (
+from denoise_lib.data import as_float_images
+from denoise_lib.explorers import filter_explorer, filter_filmstrip, smoothgrad_explorer, smoothgrad_filmstrip
+from denoise_lib.figures import panel, picture, residual, tile
+from denoise_lib.internal.tables import table
+from denoise_lib.kernels import effective_receptive_field, filters, radius, windows
+from denoise_lib.papers.digit_classifier import class_score, classifier_facts, digit_versions, train_classifier
+from denoise_lib.papers.photo_pairs import photo_pairs
+from denoise_lib.papers.results import read_results
+from denoise_lib.papers.saliency_statistics import (
     BINS,
     GROUPS,
     SHIFTS,
@@ -75,6 +83,7 @@ from denoise_lib.claims import (
     compare_groups,
     format_summary,
     intervene,
+    kernel_facts,
     loss_map,
     output_map,
     pixel_groups,
@@ -82,15 +91,7 @@ from denoise_lib.claims import (
     rank_correlation,
     summary,
 )
-from denoise_lib.data import as_float_images
-from denoise_lib.explorers import filter_explorer, filter_filmstrip, smoothgrad_explorer, smoothgrad_filmstrip
-from denoise_lib.figures import panel, picture, residual, tile
-from denoise_lib.internal.tables import table
-from denoise_lib.kernels import effective_receptive_field, filters, kernel_facts, radius, windows
-from denoise_lib.pairs import photo_pairs
-from denoise_lib.results import read_results
 from denoise_lib.saliency import loss_gradient, output_sum, self_influence, self_influence_with_error, smoothgrad_with_error
-from denoise_lib.saliency_experiments import class_score, classifier_facts, digit_versions, train_classifier
 
 results = read_results("smoothgrad")
 measured_pairs = results["settings"]["pairs"]

@@ -77,8 +77,8 @@ from denoise_lib import NoisyPairs, evaluate, fit, load_pretrained, mse, predict
 from denoise_lib.figures import panel, picture, tile
 from denoise_lib.handing_in import hand_in
 from denoise_lib.internal.checkpoints import checkpoint_folder
-from denoise_lib.pairs import photo_pairs
-from denoise_lib.photo_experiments import PARAMETER_LIMIT, leader_board_score
+from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT, leader_board_score
+from denoise_lib.papers.photo_pairs import photo_pairs
 
 SEED = 0  # of the first weights and of the order of the pairs: try several
 FULL = torch.cuda.is_available()  # train for real, or briefly

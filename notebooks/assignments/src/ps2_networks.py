@@ -68,7 +68,7 @@ from denoise_lib import BaseNet, add_noise, load_pretrained, mnist, mse, predict
 from denoise_lib.data import as_float_images
 from denoise_lib.figures import panel, picture, tile
 from denoise_lib.noise import LEVELS
-from denoise_lib.results import PAPER_TABLE_1, read_results
+from denoise_lib.papers.results import PAPER_TABLE_1, read_results
 
 images, labels = mnist("test", "small", labels=True)
 digits = as_float_images(images)  # (1000, 1, 28, 28), from 0 to 1

@@ -67,12 +67,12 @@ import math
 from IPython.display import display
 
 from denoise_lib import PointSample, add_noise, load_pretrained, mnist, mse, photos, predict, smoothgrad
-from denoise_lib.claims import format_summary
 from denoise_lib.data import as_float_images
 from denoise_lib.figures import panel, picture, residual, tile
-from denoise_lib.results import read_results
+from denoise_lib.papers.digit_classifier import class_score, train_classifier
+from denoise_lib.papers.results import read_results
+from denoise_lib.papers.saliency_statistics import format_summary
 from denoise_lib.saliency import loss_gradient, self_influence, smoothgrad_samples, squared_error
-from denoise_lib.saliency_experiments import class_score, train_classifier
 
 images, labels = mnist("test", "small", labels=True)
 digits = as_float_images(images)  # (1000, 1, 28, 28), from 0 to 1

@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .internal.checks import check_path, check_real, kind, reading
-from .noise import LEVELS
+from ..internal.checks import check_path, check_real, kind, reading
+from ..noise import LEVELS
 
 # Casey and Racape, Table 1: mean squared error, seconds to train, milliseconds to infer (one untimed-warm-up forward pass).
 PAPER_TABLE_1: dict[tuple[str, str], dict[str, float]] = {

@@ -17,8 +17,8 @@ from skimage.filters import gaussian, median
 from skimage.restoration import denoise_nl_means, denoise_wavelet
 from torch import Tensor
 
-from .internal.checks import check_choice, check_count, check_images, check_same_shape
-from .metrics import mse, psnr
+from ..internal.checks import check_choice, check_count, check_images, check_same_shape
+from ..metrics import mse, psnr
 
 Denoiser = Callable[[Tensor], Tensor]
 Filter = Callable[[np.ndarray, float], np.ndarray]

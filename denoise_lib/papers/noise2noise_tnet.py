@@ -14,15 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d
 
-from .corruptions import Bernoulli, parse_noise
-from .data import TEST_NOISE_SEED, NoisyImages, NoisyPairs, mnist, training_noise_seed
-from .internal.atomic_write import write_json
-from .internal.checks import (
+from ..corruptions import Bernoulli, parse_noise
+from ..data import TEST_NOISE_SEED, NoisyImages, NoisyPairs, training_noise_seed
+from ..internal.atomic_write import write_json
+from ..internal.checks import (
     check_choice,
     check_count,
     check_flag,
@@ -33,20 +31,20 @@ from .internal.checks import (
     check_path,
     kind,
 )
-from .internal.devices import default_device, machine
-from .internal.parallel import check_scheduler
-from .internal.seeding import new_network
-from .losses import LOSSES
-from .metrics import evaluate, mse, predict, psnr
-from .noise import MODERATE, Blend
-from .pairs import MOST_PAIRS, TEST_PAIRS, PhotoPairs, photo_pairs
-from .photo_results import photo_table
-from .pretrained.weights import read_weights, write_weights
+from ..internal.devices import default_device, machine
+from ..internal.parallel import check_scheduler
+from ..internal.seeding import new_network
+from ..losses import LOSSES
+from ..metrics import evaluate, predict, psnr
+from ..pretrained.weights import read_weights, write_weights
+from ..tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
+from ..training import fit
+from ..unet import count_parameters
+from .clipping import clipping_run
+from .noise2noise_tables import photo_table
+from .photo_pairs import MOST_PAIRS, PhotoPairs, Photos, photo_pairs
 from .results import read_results, results_file
-from .sweeps import checkpoint_file, keep_run, kept_result, sweep
-from .tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
-from .training import fit
-from .unet import UNet, count_parameters
+from .study import checkpoint_file, keep_run, kept_result, sweep
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "tnet": TNet,
@@ -56,7 +54,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "unet-separate": Noise2NoiseUNet,
     "tiny-denoiser": TinyDenoiser,
 }
-HELD_OUT_PAIRS = 240
 PARAMETER_LIMIT = 43_064
 """TNet's parameters: what a network on the leader board may have."""
 
@@ -75,44 +72,6 @@ RECIPES: dict[str, Recipe] = {
     "paper": Recipe(schedule=None, shuffle=False, exchange=False, flips=False),
     "course": Recipe(schedule="one-cycle", shuffle=True, exchange=True, flips=True),
 }
-
-
-@dataclass(frozen=True)
-class Photos:
-    """Where the photos come from. `test` chooses among models; `held_out` is for claims alone."""
-
-    train: str = "imagenette"
-    held_out: str | None = None
-    cell: int = 8
-    about: str = ""
-    """What the photos are, for the results file."""
-
-    def __post_init__(self) -> None:
-        check_path(self.train, "train")
-        if self.held_out is not None:
-            check_path(self.held_out, "held_out")
-        check_count(self.cell, "cell", example=8)
-        if not isinstance(self.about, str):
-            raise TypeError(f"about must be a text, but is {kind(self.about)}; for example 'my photos'.")
-
-    def training_pairs(self, count: int) -> PhotoPairs:
-        """The fixed training pairs."""
-        return photo_pairs("train", self.train, count=count, cell=self.cell)
-
-    def test_sets(self) -> dict[str, PhotoPairs]:
-        """'test': 1,000 pairs of the source's test photos; 'held-out': 240 pairs of the held-out folder, where there is one."""
-        sets = {"test": photo_pairs("test", self.train, count=TEST_PAIRS, cell=self.cell)}
-        if self.held_out is not None:
-            sets["held-out"] = photo_pairs("all", self.held_out, count=HELD_OUT_PAIRS, cell=self.cell)
-        return sets
-
-    def absolute(self) -> Photos:
-        """The same, for a process in another folder."""
-        return replace(self, train=_absolute(self.train), held_out=self.held_out and _absolute(self.held_out))
-
-    def fingerprint(self) -> str:
-        """Of the test set: see `PhotoPairs.fingerprint`."""
-        return self.test_sets()["test"].fingerprint()
 
 
 @dataclass(frozen=True)
@@ -325,37 +284,6 @@ def measure_baselines(photos: Photos, output: str | os.PathLike[str], tuning_ima
     return _add(path, {"baselines": rows})
 
 
-def clipping_run(clip: bool, seed: int, *, mu: float = MODERATE, epochs: int = 10) -> dict[str, Any]:
-    """Train the first paper's U-Net on *noisy* digits as targets, clipped as in that paper or not, and ask what it learnt.
-
-    The closed form says what an L2 network must return for a clean pixel I: the mean m(I) of the noisy pixel. Unclipped
-    that is (1 - mu) I; clipped it is more in the dark and less in the bright (`noise.clipped_normal_moments`).
-
-    Returns:
-        Means over the small test set of predictions and of m(I), over all pixels and over the background (where no ink is
-        within four pixels), and the mean squared errors to the clean digits: as predicted, and with m undone.
-    """
-    noise = Blend(mu, clip=clip)
-    check_count(seed, "seed", 0, example=0)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = UNet()
-    pairs = NoisyPairs(mnist("train", "small"), noise, seed=training_noise_seed(seed))
-    fit(model, pairs, epochs=epochs, lr=2e-3, batch_size=32, schedule="one-cycle", seed=seed, progress=False)
-    images = NoisyImages(mnist("test", "small"), noise, seed=TEST_NOISE_SEED)
-    noisy, clean = next(images.batches(len(images)))
-    output = predict(model, noisy)
-    background = max_pool2d(clean, 9, stride=1, padding=4) == 0
-    grid = torch.linspace(0, 1, 1001)
-    undone = torch.from_numpy(np.interp(output.numpy(), noise.mean(grid.view(1, -1))[0].numpy(), grid.numpy())).float()
-    return {
-        "clip": clip, "seed": seed, "mu": mu, "epochs": epochs,
-        "background_predicted": float(noise.mean(torch.zeros(1, 1))), "background_measured": float(output[background].mean()),
-        "mean_predicted": float(noise.mean(clean).mean()), "mean_measured": float(output.mean()),
-        "mse": mse(output, clean), "mse_undone": mse(undone, clean),
-    }  # fmt: skip
-
-
 def measure_clipping(output: str | os.PathLike[str], seeds: int = 3) -> dict[str, Any]:
     """`clipping_run` with and without clipping, over several seeds, into the results file."""
     path = results_file(output)
@@ -470,10 +398,6 @@ def table_runs(table: str, base: PhotoRun, seeds: Iterable[int], networks: Itera
         noises = ("point-sample", f"gaussian:{25 / 255:.4f}", "poisson:30", "bernoulli:0.5")
         chosen = [{"network": "tnet", "noise": noise, "targets": targets} for noise in noises for targets in ("noisy", "clean")]
     return [replace(base, seed=seed, **row) for seed in seeds for row in chosen]
-
-
-def _absolute(source: str) -> str:
-    return source if source in ("builtin", "imagenette") else str(Path(source).absolute())
 
 
 def _check_run(run: PhotoRun, name: str = "run") -> PhotoRun:

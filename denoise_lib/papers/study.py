@@ -16,11 +16,11 @@ from typing import Any, Protocol, TypeVar
 
 from torch import nn
 
-from .internal.atomic_write import write_whole
-from .internal.checks import check_count, check_path
-from .internal.folders import cache_folder
-from .internal.parallel import check_scheduler, run_jobs
-from .pretrained.weights import read_weights, write_weights
+from ..internal.atomic_write import write_whole
+from ..internal.checks import check_count, check_path
+from ..internal.folders import cache_folder
+from ..internal.parallel import check_scheduler, run_jobs
+from ..pretrained.weights import read_weights, write_weights
 
 MARK = ".sweep"
 """A file in a sweep's folder, by which a worker sees whether it has the same disk."""

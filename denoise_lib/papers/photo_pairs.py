@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,11 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from .corruptions import PointSample
-from .internal.checks import check_count, check_flag
-from .internal.folders import cache_folder
-from .internal.seeding import stream_seed
-from .sources.photographs import photo_files, square_crops
+from ..corruptions import PointSample
+from ..internal.checks import check_count, check_flag, check_path, kind
+from ..internal.folders import cache_folder
+from ..internal.seeding import stream_seed
+from ..sources.photographs import photo_files, square_crops
+
+HELD_OUT_PAIRS = 240
 
 TEST_PAIRS = 1000
 """Size of the test set behind the results on photos."""
@@ -149,3 +151,45 @@ def _keep(pairs: PhotoPairs, path: Path) -> None:
     finally:  # Ctrl-C too leaves no half-written file
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Where the photos come from. `test` chooses among models; `held_out` is for claims alone."""
+
+    train: str = "imagenette"
+    held_out: str | None = None
+    cell: int = 8
+    about: str = ""
+    """What the photos are, for the results file."""
+
+    def __post_init__(self) -> None:
+        check_path(self.train, "train")
+        if self.held_out is not None:
+            check_path(self.held_out, "held_out")
+        check_count(self.cell, "cell", example=8)
+        if not isinstance(self.about, str):
+            raise TypeError(f"about must be a text, but is {kind(self.about)}; for example 'my photos'.")
+
+    def training_pairs(self, count: int) -> PhotoPairs:
+        """The fixed training pairs."""
+        return photo_pairs("train", self.train, count=count, cell=self.cell)
+
+    def test_sets(self) -> dict[str, PhotoPairs]:
+        """'test': 1,000 pairs of the source's test photos; 'held-out': 240 pairs of the held-out folder, where there is one."""
+        sets = {"test": photo_pairs("test", self.train, count=TEST_PAIRS, cell=self.cell)}
+        if self.held_out is not None:
+            sets["held-out"] = photo_pairs("all", self.held_out, count=HELD_OUT_PAIRS, cell=self.cell)
+        return sets
+
+    def absolute(self) -> Photos:
+        """The same, for a process in another folder."""
+        return replace(self, train=_absolute(self.train), held_out=self.held_out and _absolute(self.held_out))
+
+    def fingerprint(self) -> str:
+        """Of the test set: see `PhotoPairs.fingerprint`."""
+        return self.test_sets()["test"].fingerprint()
+
+
+def _absolute(source: str) -> str:
+    return source if source in ("builtin", "imagenette") else str(Path(source).absolute())

@@ -19,19 +19,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed, without
-from .internal.atomic_write import write_json
-from .internal.checks import check_choice, check_count, check_instance, check_path
-from .internal.devices import default_device, machine
-from .internal.parallel import check_scheduler
-from .internal.seeding import new_network
-from .metrics import evaluate, mse, predict
-from .noise import LEVELS, MODERATE, Blend
-from .pretrained.weights import read_weights, write_weights
+from ..data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed, without
+from ..internal.atomic_write import write_json
+from ..internal.checks import check_choice, check_count, check_instance, check_path
+from ..internal.devices import default_device, machine
+from ..internal.parallel import check_scheduler
+from ..internal.seeding import new_network
+from ..metrics import evaluate, mse, predict
+from ..noise import LEVELS, MODERATE, Blend
+from ..pretrained.weights import read_weights, write_weights
+from ..training import fit
+from ..unet import Autoencoder, UNet, count_parameters
 from .results import markdown_table, read_results, results_file, summarize
-from .sweeps import checkpoint_file, keep_run, kept_result, sweep
-from .training import fit
-from .unet import Autoencoder, UNet, count_parameters
+from .study import checkpoint_file, keep_run, kept_result, sweep
 
 BLIND_RANGE = (0.0, 0.5)
 NETWORKS: dict[str, Callable[[], nn.Module]] = {

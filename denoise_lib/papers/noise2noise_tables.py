@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .internal.checks import LARGEST, check_choice, check_list, check_number, check_real, kind, reading
-from .losses import LOSSES
+from ..internal.checks import LARGEST, check_choice, check_list, check_number, check_real, kind, reading
+from ..losses import LOSSES
 
 # Table 1: learning rate -> (PSNR in dB, its deviation over five runs, "loss", its deviation).
 PAPER_RATES: dict[float, tuple[float, float, float, float]] = {

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from .internal.checks import (
+from ..internal.checks import (
     LARGEST,
     check_choice,
     check_count,
@@ -33,8 +33,9 @@ from .internal.checks import (
     check_same_shape,
     check_tensor,
 )
-from .internal.devices import evaluating
-from .saliency import output_sum, smoothgrad, squared_error
+from ..internal.devices import evaluating
+from ..kernels import MARGIN, edges, elongation, filters, gaussian_like, unlikeness, windows
+from ..saliency import output_sum, smoothgrad, squared_error
 
 THRESHOLD = 0.2
 """A pixel with a channel that is further than this from its clean value counts as noisy."""
@@ -261,3 +262,91 @@ def _smoothed(
     count = n_samples if check_number(noise_level, "noise_level", 0, example=0.15) else 1  # without noise all samples are alike
     with evaluating(model):
         return smoothgrad(score, noisy, context=clean, noise_level=noise_level, n_samples=count, generator=generator)
+
+
+def kernel_facts(
+    model: nn.Module,
+    noisy: Tensor,
+    clean: Tensor,
+    kinds: Sequence[str] = ("edge", "flat"),
+    *,
+    pixels: int = 8,
+    share: float = 0.2,
+    seed: int = 0,
+) -> dict[str, dict[str, Tensor]]:
+    """The kernels that a denoiser applies at edges and in flat regions, beside a Gaussian of the same width.
+
+    Args:
+        model: a denoiser.
+        noisy, clean: float (N, C, H, W); the clean images say where an edge is, and which way it runs.
+        kinds: of "edge" and "flat".
+        pixels: kernels of each kind in an image.
+        share: of the image's pixels, the steepest of which count as edges and the flattest as flat.
+        seed: of the pixels that are drawn.
+
+    Returns:
+        For each kind: "sum" of the weights over the whole image, "own" weight of the pixel, and in its window of 9 x 9
+        "unlikeness", that of the "gaussian", that of the kernels of the "other" image before it in the batch (the network's own
+        shape, without this image's content), and "elongation"; (N,) each. A kernel that is zero in its window, as in a black
+        region, has no shape and does not count in the last four; they are NaN for an image that has no other kernels.
+    """
+    check_pair(noisy, clean)
+    check_list(kinds, "kinds", ["edge", "flat"])
+    check_count(pixels, "pixels", example=8)
+    check_number(share, "share", 0, 1, example=0.2)
+    if min(noisy.shape[-2:]) <= 2 * MARGIN:
+        raise ValueError(
+            f"noisy must have at least {2 * MARGIN + 1} pixels each way, the window of a kernel, "
+            f"but has {noisy.shape[-2]} x {noisy.shape[-1]}."
+        )
+    steepness, angle = edges(clean)
+    generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
+    facts: dict[str, dict[str, list[Tensor]]] = {check_choice(kind, "kinds", ("edge", "flat")): {} for kind in kinds}
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {kind: [] for kind in facts}
+    for index in range(len(noisy)):
+        for kind in facts:
+            places = _places(steepness[index], kind, pixels, share, generator)
+            rows = filters(model, noisy[index : index + 1], places).sum(1).cpu()
+            kernels = windows(rows, places)
+            patches = windows(clean[index].mean(0).cpu().expand(len(places), -1, -1), places)
+            slopes = torch.stack([angle[index, row, column] for row, column in places])
+            active = kernels.flatten(1).any(1)  # a network may give a black region no weight at all
+            seen[kind].append((kernels[active], patches[active]))
+            values = {
+                "sum": rows.sum((1, 2)),
+                "own": kernels[:, MARGIN, MARGIN],
+                **_shape_facts(kernels[active], patches[active], slopes[active]),
+            }
+            for name, value in values.items():
+                facts[kind].setdefault(name, []).append(value.double().nanmean())
+    for kind, pairs in seen.items():
+        facts[kind]["other"] = [_borrowed(pairs[index - 1][0], pairs[index][1]) for index in range(len(pairs))]
+    return {kind: {name: torch.stack(values) for name, values in found.items()} for kind, found in facts.items()}
+
+
+def _shape_facts(kernels: Tensor, patches: Tensor, slopes: Tensor) -> dict[str, Tensor]:
+    """What the shape of each kernel tells; (P,) each, empty where P is 0."""
+    if not len(kernels):
+        return dict.fromkeys(("unlikeness", "gaussian", "elongation"), torch.empty(0))
+    return {
+        "unlikeness": unlikeness(kernels, patches),
+        "gaussian": unlikeness(gaussian_like(kernels), patches),
+        "elongation": elongation(kernels, slopes),
+    }
+
+
+def _borrowed(kernels: Tensor, patches: Tensor) -> Tensor:
+    """Mean unlikeness where the kernels of one image are laid on the patches of another; NaN where there are none."""
+    count = min(len(kernels), len(patches))
+    return unlikeness(kernels[:count], patches[:count]).mean() if count else torch.tensor(torch.nan, dtype=torch.float64)
+
+
+def _places(steepness: Tensor, kind: str, count: int, share: float, generator: torch.Generator) -> list[tuple[int, int]]:
+    """Some pixels of an image (H, W), far enough from the border, among its steepest or its flattest."""
+    inner = torch.zeros_like(steepness, dtype=torch.bool)
+    inner[MARGIN:-MARGIN, MARGIN:-MARGIN] = True
+    bound = steepness[inner].quantile(1 - share if kind == "edge" else share)
+    chosen = inner & (steepness >= bound if kind == "edge" else steepness <= bound)
+    places = chosen.nonzero()
+    drawn = places[torch.randperm(len(places), generator=generator)[:count]].tolist()
+    return [(row, column) for row, column in drawn]
