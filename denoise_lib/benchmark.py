@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from .alternatives import benchmark_alternatives
-from .figures import panel, png, residual, tile
+from .display.figures import panel, png, residual, tile
+from .display.views import example_digits, models_for, noisy_copy, render_denoised
 from .internal.atomic_write import write_json
 from .internal.checks import check_choice, check_count, check_function, check_list, check_path, kind, reading
 from .internal.devices import default_device, machine
@@ -26,7 +27,6 @@ from .metrics import predict
 from .noise import MODERATE
 from .papers.results import read_results, results_file
 from .pretrained.weights import load_pretrained
-from .renders import example_digits, models_for, noisy_copy, render_denoised
 from .saliency import output_sum, smoothgrad
 from .timing import MOST_REPEATS, Row, rows_of, take_turns
 from .training_speed import benchmark_growth, benchmark_training

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .figures import panel, png, tile
+from .display.figures import panel, png, tile
 from .internal.checks import check_count, check_flag, check_images, check_instance, check_model, check_path, kind
 from .metrics import predict, psnr
 from .noise import add_noise

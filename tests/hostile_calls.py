@@ -26,8 +26,6 @@ from denoise_lib import (
     corruptions,
     data,
     exercise,
-    explorers,
-    figures,
     handing_in,
     kernels,
     limits,
@@ -36,15 +34,14 @@ from denoise_lib import (
     noise,
     own_photos,
     photo_training,
-    renders,
     saliency,
-    targets,
     timing,
     tnet,
     training,
     training_speed,
     unet,
 )
+from denoise_lib.display import assumptions, figures, notebook, sliders, views
 from denoise_lib.internal import atomic_write, devices, parallel, tables
 from denoise_lib.internal import checks as internal_checks
 from denoise_lib.internal.checkpoints import History
@@ -263,9 +260,9 @@ def forward_calls() -> dict[str, Call]:
 
 
 def target_calls() -> dict[str, Call]:
-    clean = targets.Targets(0.2, offset=0.1, shared=0.5, clip=True)
+    clean = assumptions.Targets(0.2, offset=0.1, shared=0.5, clip=True)
     return {
-        "targets.Targets.draw": Call(clean.draw, lambda: {"image": gray(), "generator": source()}),
+        "display.assumptions.Targets.draw": Call(clean.draw, lambda: {"image": gray(), "generator": source()}),
         **{
             f"targets.Targets.{method}": Call(getattr(clean, method), lambda: {"image": gray()})
             for method in ("mean", "kept", "bias")
@@ -286,7 +283,7 @@ def long_calls() -> dict[str, Call]:
         ),
         (unet_vs_autoencoder.export_weights, {"runs": [run], "output": "a.json", "folder": "weights"}),
         (unet_vs_autoencoder.measure_baselines, {"output": "a.json", "size": "small", "tuning_images": 1}),
-        (unet_vs_autoencoder.setup_report, {"device": "cpu"}),
+        (notebook.setup_report, {"device": "cpu"}),
         (noise2noise_tnet.training_set, {"run": photo_run(), "photos": photos}),
         (
             noise2noise_tnet.execute,
@@ -546,8 +543,8 @@ CALLS: dict[str, Call] = {
         lambda: {"candidates": uniform(5), "targets": uniform(7, seed=1), "loss": "L1"},
     ),
     "losses.best_prediction": Call(losses.best_prediction, lambda: {"targets": uniform(7), "loss": "L0"}),
-    "targets.Targets": Call(
-        targets.Targets, lambda: {"sigma": 0.2, "offset": 0.0, "shared": 0.0, "clip": False, "eight_bit": False}
+    "display.assumptions.Targets": Call(
+        assumptions.Targets, lambda: {"sigma": 0.2, "offset": 0.0, "shared": 0.0, "clip": False, "eight_bit": False}
     ),
     **target_calls(),
     "saliency.smoothgrad": Call(
@@ -643,7 +640,7 @@ CALLS: dict[str, Call] = {
     "papers.results.summarize": Call(results.summarize, lambda: {"results": stored("unet_vs_autoencoder")["runs"][:2]}),
     "papers.results.markdown_table": Call(results.markdown_table, lambda: {"content": stored("unet_vs_autoencoder")}),
     "papers.results.readme_table": Call(results.readme_table, lambda: {"content": stored("unet_vs_autoencoder")}),
-    "papers.results.headline": Call(results.headline, lambda: {"key": "MSE of the shipped U-Net, mild", "value": 0.001}),
+    "display.notebook.headline": Call(notebook.headline, lambda: {"key": "MSE of the shipped U-Net, mild", "value": 0.001}),
     "internal.tables.table": Call(tables.table, lambda: {"columns": ["a", "b"], "rows": [["x", 1]]}),
     "papers.results.format_mse": Call(results.format_mse, lambda: {"mean": 0.1, "std": 0.01}),
     "papers.noise2noise_tables.model_name": Call(noise2noise_tables.model_name, lambda: {"network": "tnet", "loss": "l1"}),
@@ -689,18 +686,18 @@ CALLS: dict[str, Call] = {
     "internal.devices.default_device": Call(devices.default_device, lambda: {"device": "cpu"}),
     "internal.devices.synchronize": Call(devices.synchronize, lambda: {"device": torch.device("cpu")}),
     "internal.devices.Precision": Call(devices.Precision, lambda: {"device": torch.device("cpu"), "amp": False}),
-    "figures.tile": Call(figures.tile, lambda: {"images": gray(), "columns": 2, "pad": 1, "scale": 2}),
-    "figures.panel": Call(figures.panel, lambda: {"pictures": [picture()], "titles": ["one"], "columns": 1, "gap": 3}),
-    "figures.residual": Call(
+    "display.figures.tile": Call(figures.tile, lambda: {"images": gray(), "columns": 2, "pad": 1, "scale": 2}),
+    "display.figures.panel": Call(figures.panel, lambda: {"pictures": [picture()], "titles": ["one"], "columns": 1, "gap": 3}),
+    "display.figures.residual": Call(
         figures.residual, lambda: {"difference": gray() - 0.5, "columns": 2, "limit": 1.0, "pad": 1, "scale": 2}
     ),
-    "figures.mark": Call(figures.mark, lambda: {"picture": picture(), "pixel": (1, 2), "scale": 4, "colour": (0, 255, 0)}),
+    "display.figures.mark": Call(figures.mark, lambda: {"picture": picture(), "pixel": (1, 2), "scale": 4, "colour": (0, 255, 0)}),
     "figures.png": Call(figures.png, lambda: {"pixels": picture(), "compress_level": 3}),
-    "figures.picture": Call(figures.picture, lambda: {"content": picture(), "alt": "a ramp from black to white"}),
-    "figures.learning_curves": Call(
+    "display.figures.picture": Call(figures.picture, lambda: {"content": picture(), "alt": "a ramp from black to white"}),
+    "display.figures.learning_curves": Call(
         figures.learning_curves, lambda: {"histories": {"unet": History([0.1, 0.05], [0.2, 0.1])}}, examples=6
     ),
-    "figures.heat_map": Call(
+    "display.figures.heat_map": Call(
         figures.heat_map,
         lambda: {
             "values": np.array([[0.1, 0.2]]),
@@ -712,8 +709,8 @@ CALLS: dict[str, Call] = {
         },
         examples=10,
     ),
-    "figures.paper_show": Call(figures.paper_show, lambda: {"pictures": [picture()], "titles": ["one"]}, examples=4),
-    "figures.pixels": Call(figures.pixels, lambda: {"figure": shown()}),
+    "display.figures.paper_show": Call(figures.paper_show, lambda: {"pictures": [picture()], "titles": ["one"]}, examples=4),
+    "display.figures.pixels": Call(figures.pixels, lambda: {"figure": shown()}),
     "kernels.filters": Call(kernels.filters, lambda: {"model": network(), "x": gray(count=1), "pixels": [(1, 2)]}),
     "kernels.effective_receptive_field": Call(
         kernels.effective_receptive_field, lambda: {"model": network(), "x": gray(), "pixel": (1, 2)}
@@ -784,26 +781,26 @@ CALLS: dict[str, Call] = {
         unknown="a constant map has no order",
     ),
     # --- floor 4
-    "renders.example_digits": Call(renders.example_digits, lambda: {"count": 2}, examples=4),
-    "renders.own_digit": Call(renders.own_digit, lambda: {"photo": figures.png(picture())}),
-    "renders.noisy_copy": Call(renders.noisy_copy, lambda: {"images": gray(), "mu": 0.25, "seed": 0, "clip": True}),
-    "renders.render_noise": Call(renders.render_noise, lambda: {"mu": 0.25, "images": gray(side=12), "seed": 0, "scale": 2}),
-    "renders.render_denoised": Call(
-        renders.render_denoised,
+    "display.views.example_digits": Call(views.example_digits, lambda: {"count": 2}, examples=4),
+    "display.views.own_digit": Call(views.own_digit, lambda: {"photo": figures.png(picture())}),
+    "display.views.noisy_copy": Call(views.noisy_copy, lambda: {"images": gray(), "mu": 0.25, "seed": 0, "clip": True}),
+    "display.views.render_noise": Call(views.render_noise, lambda: {"mu": 0.25, "images": gray(side=12), "seed": 0, "scale": 2}),
+    "display.views.render_denoised": Call(
+        views.render_denoised,
         lambda: {"mu": 0.25, "images": gray(side=12), "models": {"U-Net": network()}, "seed": 0, "scale": 1},
     ),
-    "renders.models_for": Call(renders.models_for, lambda: {"mu": 0.25, "choice": "blind"}),
-    "renders.render_estimators": Call(
-        renders.render_estimators, lambda: {"level": 0.3, "corruption": "white overlay", "value": 0.3, "seed": 0}, examples=6
+    "display.views.models_for": Call(views.models_for, lambda: {"mu": 0.25, "choice": "blind"}),
+    "display.views.render_estimators": Call(
+        views.render_estimators, lambda: {"level": 0.3, "corruption": "white overlay", "value": 0.3, "seed": 0}, examples=6
     ),
-    "renders.render_assumptions": Call(
-        renders.render_assumptions, lambda: {"sigma": 0.2, "broken": ("clipped",), "draws": 10, "seed": 0}, examples=6
+    "display.views.render_assumptions": Call(
+        views.render_assumptions, lambda: {"sigma": 0.2, "broken": ("clipped",), "draws": 10, "seed": 0}, examples=6
     ),
-    "renders.example_pair": Call(renders.example_pair, lambda: {"index": 0, "seed": 0}, examples=4),
-    "renders.saliency_samples": Call(
-        renders.saliency_samples,
+    "display.views.example_pair": Call(views.example_pair, lambda: {"index": 0, "seed": 0}, examples=4),
+    "display.views.saliency_samples": Call(
+        views.saliency_samples,
         lambda: {
-            "which": renders.SALIENCY_MAPS[0],
+            "which": views.SALIENCY_MAPS[0],
             "model": network(tnet.TinyDenoiser),
             "noisy": colour(),
             "clean": colour(1),
@@ -813,20 +810,20 @@ CALLS: dict[str, Call] = {
             "seed": 0,
         },
     ),
-    "renders.render_smoothgrad": Call(
-        renders.render_smoothgrad,
+    "display.views.render_smoothgrad": Call(
+        views.render_smoothgrad,
         lambda: {
             "samples": colour(2, 3),
             "noisy": colour(),
             "clean": colour(1),
             "pixel": (4, 5),
             "noise_level": 0.1,
-            "which": renders.SALIENCY_MAPS[0],
+            "which": views.SALIENCY_MAPS[0],
         },
         examples=8,
     ),
-    "renders.render_filters": Call(
-        renders.render_filters,
+    "display.views.render_filters": Call(
+        views.render_filters,
         lambda: {"pixel": (5, 5), "models": {"tiny": network(tnet.TinyDenoiser)}, "noisy": colour(), "clean": colour(1)},
     ),
     "papers.unet_vs_autoencoder.Run": Call(
@@ -920,37 +917,37 @@ CALLS: dict[str, Call] = {
         lambda: {"model": network(tnet.TinyDenoiser), "images": [colour(side=12)], "levels": [0.25], "seed": 0},
         unknown="an equal photo has no error",
     ),
-    "explorers.filmstrip": Call(
-        explorers.filmstrip, lambda: {"render": lambda level: (picture(), f"level {level:.2f}"), "levels": (0.1, 0.2)}
+    "display.sliders.filmstrip": Call(
+        sliders.filmstrip, lambda: {"render": lambda level: (picture(), f"level {level:.2f}"), "levels": (0.1, 0.2)}
     ),
-    "explorers.noise_filmstrip": Call(explorers.noise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6),
-    "explorers.denoise_filmstrip": Call(explorers.denoise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6),
-    "explorers.noise_explorer": Call(
-        explorers.noise_explorer, lambda: {"images": gray(side=12), "mu": 0.2, "seed": 0}, examples=6
+    "display.sliders.noise_filmstrip": Call(sliders.noise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6),
+    "display.sliders.denoise_filmstrip": Call(sliders.denoise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6),
+    "display.sliders.noise_explorer": Call(
+        sliders.noise_explorer, lambda: {"images": gray(side=12), "mu": 0.2, "seed": 0}, examples=6
     ),
-    "explorers.denoise_explorer": Call(
-        explorers.denoise_explorer, lambda: {"images": gray(side=12), "mu": 0.2, "seed": 0}, examples=4
+    "display.sliders.denoise_explorer": Call(
+        sliders.denoise_explorer, lambda: {"images": gray(side=12), "mu": 0.2, "seed": 0}, examples=4
     ),
-    "explorers.course_explorers": Call(explorers.course_explorers, lambda: {"seed": 0}, wrong_only=True),
-    "explorers.estimator_explorer": Call(
-        explorers.estimator_explorer, lambda: {"corruption": "white overlay", "level": 0.4, "seed": 0}, examples=4
+    "display.sliders.course_explorers": Call(sliders.course_explorers, lambda: {"seed": 0}, wrong_only=True),
+    "display.sliders.estimator_explorer": Call(
+        sliders.estimator_explorer, lambda: {"corruption": "white overlay", "level": 0.4, "seed": 0}, examples=4
     ),
-    "explorers.estimator_filmstrip": Call(explorers.estimator_filmstrip, lambda: {"seed": 0}, wrong_only=True),
-    "explorers.noise2noise_explorer": Call(explorers.noise2noise_explorer, lambda: {"sigma": 0.2, "seed": 0}, examples=4),
-    "explorers.noise2noise_filmstrip": Call(
-        explorers.noise2noise_filmstrip, lambda: {"sigma": 0.2, "seed": 0}, wrong_only=True
+    "display.sliders.estimator_filmstrip": Call(sliders.estimator_filmstrip, lambda: {"seed": 0}, wrong_only=True),
+    "display.sliders.noise2noise_explorer": Call(sliders.noise2noise_explorer, lambda: {"sigma": 0.2, "seed": 0}, examples=4),
+    "display.sliders.noise2noise_filmstrip": Call(
+        sliders.noise2noise_filmstrip, lambda: {"sigma": 0.2, "seed": 0}, wrong_only=True
     ),
-    "explorers.smoothgrad_explorer": Call(
-        explorers.smoothgrad_explorer,
+    "display.sliders.smoothgrad_explorer": Call(
+        sliders.smoothgrad_explorer,
         lambda: {"model": network(tnet.TinyDenoiser), "index": 0, "noise_level": 0.15, "samples": 2, "seed": 0},
         examples=4,
     ),
-    "explorers.smoothgrad_filmstrip": Call(explorers.smoothgrad_filmstrip, lambda: {"index": 0, "seed": 0}, wrong_only=True),
-    "explorers.filter_explorer": Call(explorers.filter_explorer, lambda: {"index": 0, "seed": 0}, examples=2),
-    "explorers.filter_filmstrip": Call(
-        explorers.filter_filmstrip, lambda: {"pixels": [(16, 16)], "index": 0, "seed": 0}, examples=4
+    "display.sliders.smoothgrad_filmstrip": Call(sliders.smoothgrad_filmstrip, lambda: {"index": 0, "seed": 0}, wrong_only=True),
+    "display.sliders.filter_explorer": Call(sliders.filter_explorer, lambda: {"index": 0, "seed": 0}, examples=2),
+    "display.sliders.filter_filmstrip": Call(
+        sliders.filter_filmstrip, lambda: {"pixels": [(16, 16)], "index": 0, "seed": 0}, examples=4
     ),
-    "explorers.guess_the_mu": Call(explorers.guess_the_mu, lambda: {"images": gray(side=12), "seed": 0}),
+    "display.sliders.guess_the_mu": Call(sliders.guess_the_mu, lambda: {"images": gray(side=12), "seed": 0}),
     "checks.Checker": Call(checks.Checker, lambda: {"exercise": an_exercise(), "answers": answers()}),
     "checks.Checker.__call__": Call(
         lambda **arguments: checks.Checker(an_exercise(), answers())(**arguments), lambda: {"function": _triple, "seed": 0}

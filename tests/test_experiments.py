@@ -18,6 +18,7 @@ from torch import Tensor
 
 from denoise_lib import data, training
 from denoise_lib.data import TEST_NOISE_SEED, NoisyImages, training_noise_seed
+from denoise_lib.display import notebook
 from denoise_lib.internal import devices
 from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.internal.tables import table
@@ -354,16 +355,16 @@ def test_readme_table() -> None:
     ("value", "verdict"), [(1.0, "ok"), (2.0, "ok"), (0.99, "OUTSIDE"), (2.01, "OUTSIDE"), (math.nan, "OUTSIDE")]
 )
 def test_headlines(value: float, verdict: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(results_module, "read_results", lambda name: {"bands": {"key": {"low": 1.0, "high": 2.0}}})
-    results_module.headline("key", value)
+    monkeypatch.setattr(notebook, "read_results", lambda name: {"bands": {"key": {"low": 1.0, "high": 2.0}}})
+    notebook.headline("key", value)
     assert capsys.readouterr().out == f"headline  key: {value:.4g}   band 1 .. 2   {verdict}\n"
-    results_module.headline("unknown", value)
+    notebook.headline("unknown", value)
     assert capsys.readouterr().out.endswith("OUTSIDE\n")
 
 
 def test_setup_report(tiny: dict[str, Tensor]) -> None:
     before = torch.random.get_rng_state()
-    report = unet_vs_autoencoder.setup_report("cpu")
+    report = notebook.setup_report("cpu")
     assert "\n" not in report and f"torch {torch.__version__}" in report and "device cpu" in report and "minutes" in report
     assert "No GPU is used" in report and "T4 GPU" in report and "No network is needed" in report
     assert torch.equal(torch.random.get_rng_state(), before)

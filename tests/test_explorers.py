@@ -15,8 +15,9 @@ from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 from torch import Tensor, nn
 
-from denoise_lib import explorers, renders
-from denoise_lib.explorers import (
+from denoise_lib.display import sliders, views
+from denoise_lib.display.figures import png
+from denoise_lib.display.sliders import (
     COLOUR_NETWORKS,
     course_explorers,
     denoise_explorer,
@@ -33,9 +34,7 @@ from denoise_lib.explorers import (
     smoothgrad_explorer,
     smoothgrad_filmstrip,
 )
-from denoise_lib.figures import png
-from denoise_lib.pretrained.weights import load_pretrained
-from denoise_lib.renders import (
+from denoise_lib.display.views import (
     SALIENCY_MAPS,
     example_digits,
     example_pair,
@@ -46,6 +45,7 @@ from denoise_lib.renders import (
     render_smoothgrad,
     saliency_samples,
 )
+from denoise_lib.pretrained.weights import load_pretrained
 from denoise_lib.saliency import loss_gradient
 
 
@@ -122,8 +122,8 @@ def test_a_digit_of_ones_own_is_denoised() -> None:
 
 def test_the_last_file_counts_in_old_and_new_ipywidgets() -> None:
     files = {"a.png": {"metadata": {}, "content": b"first"}, "b.png": {"metadata": {}, "content": b"second"}}
-    assert explorers._uploaded(files) == explorers._uploaded(uploaded(b"first") + uploaded(b"second")) == b"second"
-    assert explorers._uploaded({}) is explorers._uploaded(()) is None
+    assert sliders._uploaded(files) == sliders._uploaded(uploaded(b"first") + uploaded(b"second")) == b"second"
+    assert sliders._uploaded({}) is sliders._uploaded(()) is None
 
 
 def test_a_file_that_is_no_image_is_told_in_one_sentence() -> None:
@@ -230,16 +230,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, int], f
         found.append((which, pixel, level, rest[0]))
         return saliency_samples(which, model, noisy, clean, pixel, level, *rest)
 
-    monkeypatch.setattr(explorers, "saliency_samples", counted)
+    monkeypatch.setattr(sliders, "saliency_samples", counted)
     nothing = np.zeros((2, 2), np.uint8)  # what is drawn does not matter here
-    monkeypatch.setattr(explorers, "render_smoothgrad", lambda samples, *_: (nothing, f"n {len(samples)} "))
+    monkeypatch.setattr(sliders, "render_smoothgrad", lambda samples, *_: (nothing, f"n {len(samples)} "))
     return found
 
 
 @pytest.fixture
 def no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
     """matplotlib's curve takes nine tenths of the time: drawn as a gray square here, and in full where an explorer starts."""
-    monkeypatch.setattr(renders, "pixels", lambda figure: np.full((2, 2, 3), 99, np.uint8))
+    monkeypatch.setattr(views, "pixels", lambda figure: np.full((2, 2, 3), 99, np.uint8))
 
 
 def quick(**options: Any) -> Any:

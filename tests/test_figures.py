@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
-from denoise_lib.figures import (
+from denoise_lib.display.figures import (
     BLACK,
     GREEN,
     heat_map,

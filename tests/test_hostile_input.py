@@ -311,7 +311,7 @@ def an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 @pytest.fixture(scope="module", autouse=True)
 def imports_are_over() -> None:
     """What torch, joblib and torch-snippets import when first used changes the environment and the filters of warnings."""
-    for name in ("training.fit", "sources.photographs.photos", "figures.paper_show"):
+    for name in ("training.fit", "sources.photographs.photos", "display.figures.paper_show"):
         with redirect_stdout(io.StringIO()):
             CALLS[name].function(**CALLS[name].valid())
 
@@ -319,7 +319,7 @@ def imports_are_over() -> None:
 # Each was told in torch's or Python's own words, or hung, crashed, or gave a wrong result without a word.
 REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     # Python itself crashed: numpy makes a picture of that size, and writes beside it
-    ("figures.tile", {"scale": "2**62"}),
+    ("display.figures.tile", {"scale": "2**62"}),
     # never finished
     ("saliency.self_influence_with_error", {"probes": "2**62"}), ("training.fit", {"epochs": "2**62"}),
     ("timing.take_turns", {"repeats": "2**62"}), ("papers.digit_classifier.train_classifier", {"epochs": "2**62"}),
@@ -349,7 +349,7 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("losses.best_prediction", {"targets": "float16"}), ("losses.risk", {"targets": "not contiguous"}),
     ("papers.baselines.fit_baseline", {"noisy": "needs gradients"}), ("papers.baselines.fit_baseline", {"noisy": "bfloat16"}),
     ("papers.saliency_statistics.compare_groups", {"maps": "complex"}), ("papers.saliency_statistics.rank_correlation", {"a": "float8", "b": "float8"}),
-    ("figures.tile", {"images": "5-d"}), ("renders.render_smoothgrad", {"samples": "needs gradients"}),
+    ("display.figures.tile", {"images": "5-d"}), ("display.views.render_smoothgrad", {"samples": "needs gradients"}),
     # numbers, choices and names
     ("internal.checks.check_number", {"value": "10**5000"}), ("internal.checks.kind", {"value": "10**5000"}),
     ("internal.checks.check_choice", {"value": "array"}), ("internal.checks.check_choice", {"value": "images"}),
@@ -359,8 +359,8 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("saliency.smoothgrad", {"n_samples": "2**62"}), ("papers.saliency_statistics.loss_map", {"noise_level": "images"}),
     ("saliency.check_pixel", {"x": "None"}), ("papers.photo_pairs.photo_pairs", {"side": "2**62"}),
     ("papers.photo_pairs.distinct_photos", {"seed": "None"}),
-    ("renders.noisy_copy", {"seed": "10**30"}), ("renders.render_assumptions", {"draws": "2**62"}),
-    ("explorers.estimator_explorer", {"corruption": "text"}), ("data.NoisyImages.batches", {"device": "no device"}),
+    ("display.views.noisy_copy", {"seed": "10**30"}), ("display.views.render_assumptions", {"draws": "2**62"}),
+    ("display.sliders.estimator_explorer", {"corruption": "text"}), ("data.NoisyImages.batches", {"device": "no device"}),
     ("data.NoisyImages.batches", {"device": "meta"}), ("internal.devices.default_device", {"device": "10**30"}),
     # flags that were not looked at
     ("noise.add_noise", {"clip": "images"}), ("data.NoisyImages", {"fresh": "array"}),
@@ -380,14 +380,14 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("papers.noise2noise_tables.photo_table", {"content": "text"}), ("papers.smoothgrad_claims.claims_table", {"content": "dict"}),
     ("benchmark.benchmark_table", {"content": "own dict, lists"}), ("papers.noise2noise_tables.mean_and_std", {"values": "list"}),
     ("papers.noise2noise_tables.model_name", {"network": "text"}), ("internal.atomic_write.write_json", {"content": "an object"}),
-    ("internal.tables.table", {"rows": "images"}), ("papers.results.headline", {"key": "list"}), ("papers.saliency_statistics.format_summary", {"value": "None"}),
+    ("internal.tables.table", {"rows": "images"}), ("display.notebook.headline", {"key": "list"}), ("papers.saliency_statistics.format_summary", {"value": "None"}),
     ("exercise.compare", {"mine": "text"}), ("exercise.attempt", {"seed": "None"}),
     ("exercise.Run.unpacked", {"content": "own dict, NaN"}),
     ("checks.Answers.of", {"name": "list"}), ("checks.Checks.export", {"path": "a path"}),
     ("handing_in.unpack_weights", {"text": "None"}),
-    ("figures.panel", {"pictures": "[None]"}), ("figures.mark", {"picture": "None"}), ("figures.heat_map", {"values": "None"}),
-    ("figures.learning_curves", {"histories": "{'a': None}"}),
-    ("explorers.filmstrip", {"render": "lambda"}), ("explorers.guess_the_mu", {"images": "sparse"}),
+    ("display.figures.panel", {"pictures": "[None]"}), ("display.figures.mark", {"picture": "None"}), ("display.figures.heat_map", {"values": "None"}),
+    ("display.figures.learning_curves", {"histories": "{'a': None}"}),
+    ("display.sliders.filmstrip", {"render": "lambda"}), ("display.sliders.guess_the_mu", {"images": "sparse"}),
     ("papers.unet_vs_autoencoder.execute", {"run": "an object"}), ("papers.noise2noise_tnet.table_runs", {"base": "None"}),
     ("papers.noise2noise_tnet.PhotoRun", {"noise": "array"}), ("papers.digit_classifier.class_score", {"labels": "int64 number"}),
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from denoise_lib import own_photos, tnet
-from denoise_lib.figures import tile
+from denoise_lib.display.figures import tile
 from denoise_lib.metrics import psnr
 from denoise_lib.noise import add_noise
 from denoise_lib.own_photos import GEOMETRY, PICTURE_SIDE, Denoised, before_after, denoise_file, denoise_image, denoise_photo

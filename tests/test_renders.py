@@ -15,12 +15,8 @@ from torch import Tensor, nn
 
 from denoise_lib.corruptions import PointSample
 from denoise_lib.data import photos
-from denoise_lib.figures import BLACK, GREEN, mark, residual, tile
-from denoise_lib.kernels import MARGIN, filters, gaussian_like, unlikeness, windows
-from denoise_lib.metrics import mse, psnr
-from denoise_lib.noise import Blend
-from denoise_lib.pretrained.weights import load_pretrained
-from denoise_lib.renders import (
+from denoise_lib.display.figures import BLACK, GREEN, mark, residual, tile
+from denoise_lib.display.views import (
     BROKEN,
     SALIENCY_MAPS,
     example_digits,
@@ -36,6 +32,10 @@ from denoise_lib.renders import (
     render_smoothgrad,
     saliency_samples,
 )
+from denoise_lib.kernels import MARGIN, filters, gaussian_like, unlikeness, windows
+from denoise_lib.metrics import mse, psnr
+from denoise_lib.noise import Blend
+from denoise_lib.pretrained.weights import load_pretrained
 from denoise_lib.saliency import loss_gradient, output_gradient, output_sum, smoothgrad, smoothgrad_samples, squared_error
 from denoise_lib.sources.download import DataError
 from denoise_lib.tnet import TNet

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from denoise_lib.data import as_float_images, mnist
+from denoise_lib.display.views import example_pair
 from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.metrics import predict, psnr
 from denoise_lib.noise import add_noise
@@ -46,7 +47,6 @@ from denoise_lib.papers.smoothgrad_claims import (
     reproduce,
 )
 from denoise_lib.pretrained.weights import load_pretrained
-from denoise_lib.renders import example_pair
 from denoise_lib.saliency import self_influence
 from denoise_lib.tnet import TNet
 

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from denoise_lib.display.assumptions import Targets
 from denoise_lib.losses import CORRUPTIONS, POWERS, best_prediction, corrupted_pixel, risk
-from denoise_lib.targets import Targets
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoise_lib import explorers
+from denoise_lib.display import sliders
 from tools import app, pages
 
 PIXELS = np.zeros((20, 30, 3), np.uint8)
@@ -64,7 +64,7 @@ def test_every_explorer_of_the_notebooks_has_a_static_slider() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in Path("notebooks/src").glob("*.py"))
     used = set(re.findall(r"^(\w+_explorer)\(", sources, re.MULTILINE))
     assert used == set(pages.SLIDERS)
-    assert all(callable(getattr(explorers, name)) for name in used)
+    assert all(callable(getattr(sliders, name)) for name in used)
 
 
 def test_a_page_needs_nothing_from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

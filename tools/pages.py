@@ -27,10 +27,8 @@ from nbformat import NotebookNode
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
-from denoise_lib.explorers import COLOUR_NETWORKS
-from denoise_lib.losses import CORRUPTIONS
-from denoise_lib.pretrained.weights import load_pretrained
-from denoise_lib.renders import (
+from denoise_lib.display.sliders import COLOUR_NETWORKS
+from denoise_lib.display.views import (
     BROKEN,
     SALIENCY_MAPS,
     Rendered,
@@ -45,6 +43,8 @@ from denoise_lib.renders import (
     render_smoothgrad,
     saliency_samples,
 )
+from denoise_lib.losses import CORRUPTIONS
+from denoise_lib.pretrained.weights import load_pretrained
 
 FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 BADGE = re.compile(r"\[!\[([^\]]*)\]\([^)]*\)\]")

@@ -129,20 +129,6 @@ def readme_table(content: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def headline(key: str, value: float) -> None:
-    """Print a notebook's number beside the band that several seeds gave, in the form that `make run` reads.
-
-    The bands stand in `results/bands.json`. A number outside its band is no rounding matter: something has changed.
-    """
-    if not isinstance(key, str):
-        raise TypeError(f"key must be a text, but is {kind(key)}; for example 'SSIM at mu 0.25'.")
-    check_real(value, "value")
-    band = read_results("bands")["bands"].get(key)
-    low, high = (band["low"], band["high"]) if band else (float("nan"), float("nan"))
-    verdict = "ok" if low <= value <= high else "OUTSIDE"
-    print(f"headline  {key}: {value:.4g}   band {low:.4g} .. {high:.4g}   {verdict}")
-
-
 def format_mse(mean: float, std: float | None = None) -> str:
     """'0.00487 ± 0.00003'; the deviation is left out where there is one seed."""
     return f"{check_real(mean, 'mean'):.5f}" + (f" ± {check_real(std, 'std'):.5f}" if std is not None else "")

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -253,32 +251,6 @@ def measure_baselines(output: str | os.PathLike[str], size: str = "full", tuning
     write_json(path, content)
     path.with_suffix(".md").write_text(markdown_table(content), encoding="utf-8")
     return rows
-
-
-def setup_report(device: torch.device | str | None = None) -> str:
-    """One line for a notebook's first cell: versions, device, what training costs here, and what to do without a GPU.
-
-    Times a few training steps of the U-Net, about two seconds, and estimates the paper's training: ten epochs of 60,000 digits.
-    """
-    chosen = default_device(device)
-    digits = mnist("train", "small")[:512]
-    with torch.random.fork_rng(devices=[]):  # a notebook's seed stays as it was
-        model, data = UNet(), NoisyImages(digits, Blend(MODERATE))
-    fit(model, data, epochs=1, batch_size=64, device=str(chosen), progress=False)  # warm-up
-    history = fit(model, data, epochs=1, batch_size=64, device=str(chosen), progress=False)
-    rate = len(digits) / history.seconds[0]
-    minutes = 10 * 60_000 / rate / 60
-    advice = "No network is needed from here on."
-    if chosen.type == "cpu":
-        advice = (
-            "No GPU is used: networks train briefly here, and trained ones are at hand; for more, choose in Colab Runtime > "
-            f"Change runtime type > T4 GPU. {advice}"
-        )
-    versions = f"denoise_lib {metadata.version('denoise-lib')}, torch {torch.__version__}, Python {platform.python_version()}"
-    return (
-        f"{versions}, device {chosen.type}. This machine trains the U-Net on {rate:,.0f} digits a second: the paper's ten "
-        f"epochs of 60,000 digits would take about {minutes:.1f} minutes a network. {advice}"
-    )
 
 
 def _checked(runs: Iterable[Run]) -> list[Run]:

@@ -52,8 +52,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.papers.results import headline
-from denoise_lib.papers.unet_vs_autoencoder import setup_report
+from denoise_lib.display.notebook import headline, setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -67,8 +66,8 @@ from denoise_lib import MILD, MODERATE, SEVERE, add_noise, mnist, mse, psnr, ssi
 from denoise_lib.checks import check
 from denoise_lib.corruptions import Bernoulli, Impulse, PointSample, Poisson
 from denoise_lib.data import as_float_images
-from denoise_lib.explorers import guess_the_mu, noise_explorer, noise_filmstrip
-from denoise_lib.figures import panel, picture
+from denoise_lib.display.figures import panel, picture
+from denoise_lib.display.sliders import guess_the_mu, noise_explorer, noise_filmstrip
 from denoise_lib.noise import Blend, Gaussian, clipped_normal_moments
 
 

@@ -53,8 +53,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.papers.results import headline
-from denoise_lib.papers.unet_vs_autoencoder import setup_report
+from denoise_lib.display.notebook import headline, setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -70,13 +69,13 @@ from PIL import Image, ImageDraw, ImageFont
 from denoise_lib import Autoencoder, UNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
 from denoise_lib.checks import check
 from denoise_lib.data import NoisyImages, as_float_images, mnist
-from denoise_lib.explorers import denoise_explorer, denoise_filmstrip
-from denoise_lib.figures import heat_map, learning_curves, panel, paper_show, picture, tile
+from denoise_lib.display.figures import heat_map, learning_curves, panel, paper_show, picture, tile
+from denoise_lib.display.sliders import denoise_explorer, denoise_filmstrip
+from denoise_lib.display.views import noisy_copy
 from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.metrics import mse_per_image
 from denoise_lib.noise import LEVELS, Blend
 from denoise_lib.papers.results import PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, read_results
-from denoise_lib.renders import noisy_copy
 
 # %% [markdown]
 # ## 2.1 The task

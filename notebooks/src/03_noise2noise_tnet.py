@@ -54,8 +54,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.papers.results import headline
-from denoise_lib.papers.unet_vs_autoencoder import setup_report
+from denoise_lib.display.notebook import headline, setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -70,8 +69,9 @@ from scipy import stats
 from denoise_lib import PointSample, TNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
 from denoise_lib.checks import check
 from denoise_lib.data import NoisyPairs, photos
-from denoise_lib.explorers import estimator_explorer, estimator_filmstrip, noise2noise_explorer, noise2noise_filmstrip
-from denoise_lib.figures import learning_curves, panel, picture, tile
+from denoise_lib.display.assumptions import Targets
+from denoise_lib.display.figures import learning_curves, panel, picture, tile
+from denoise_lib.display.sliders import estimator_explorer, estimator_filmstrip, noise2noise_explorer, noise2noise_filmstrip
 from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.losses import CORRUPTIONS, best_prediction, corrupted_pixel
 from denoise_lib.papers.clipping import clipping_run
@@ -80,7 +80,6 @@ from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT, leader_board_sc
 from denoise_lib.papers.photo_pairs import photo_pairs
 from denoise_lib.papers.results import read_results
 from denoise_lib.sources.photographs import read_photo, square
-from denoise_lib.targets import Targets
 from denoise_lib.tnet import Noise2NoiseUNet, SelfEnsemble
 
 results = read_results("tnet")

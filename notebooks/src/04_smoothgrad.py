@@ -53,8 +53,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.papers.results import headline
-from denoise_lib.papers.unet_vs_autoencoder import setup_report
+from denoise_lib.display.notebook import headline, setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -68,8 +67,8 @@ from IPython.display import Markdown
 from denoise_lib import load_pretrained, mnist, predict, smoothgrad
 from denoise_lib.checks import check
 from denoise_lib.data import as_float_images
-from denoise_lib.explorers import filter_explorer, filter_filmstrip, smoothgrad_explorer, smoothgrad_filmstrip
-from denoise_lib.figures import panel, picture, residual, tile
+from denoise_lib.display.figures import panel, picture, residual, tile
+from denoise_lib.display.sliders import filter_explorer, filter_filmstrip, smoothgrad_explorer, smoothgrad_filmstrip
 from denoise_lib.internal.tables import table
 from denoise_lib.kernels import effective_receptive_field, filters, radius, windows
 from denoise_lib.papers.digit_classifier import class_score, classifier_facts, digit_versions, train_classifier

@@ -74,7 +74,7 @@ from IPython.display import display
 from torch import nn
 
 from denoise_lib import NoisyPairs, evaluate, fit, load_pretrained, mse, predict
-from denoise_lib.figures import panel, picture, tile
+from denoise_lib.display.figures import panel, picture, tile
 from denoise_lib.handing_in import hand_in
 from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT, leader_board_score

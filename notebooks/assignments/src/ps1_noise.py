@@ -69,7 +69,7 @@ from IPython.display import display
 from denoise_lib import mnist, mse, photos, psnr
 from denoise_lib.corruptions import Impulse, Poisson
 from denoise_lib.data import as_float_images
-from denoise_lib.figures import panel, picture, tile
+from denoise_lib.display.figures import panel, picture, tile
 from denoise_lib.noise import Gaussian
 
 digits = as_float_images(mnist("test", "small"))  # (1000, 1, 28, 28), from 0 to 1

@@ -66,7 +66,7 @@ from IPython.display import display
 
 from denoise_lib import BaseNet, add_noise, load_pretrained, mnist, mse, predict, psnr
 from denoise_lib.data import as_float_images
-from denoise_lib.figures import panel, picture, tile
+from denoise_lib.display.figures import panel, picture, tile
 from denoise_lib.noise import LEVELS
 from denoise_lib.papers.results import PAPER_TABLE_1, read_results
 

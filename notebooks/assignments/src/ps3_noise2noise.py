@@ -65,7 +65,7 @@ print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 
 from IPython.display import display
 
 from denoise_lib import PointSample, load_pretrained, mse, photos, predict, psnr
-from denoise_lib.figures import panel, picture, tile
+from denoise_lib.display.figures import panel, picture, tile
 from denoise_lib.losses import corrupted_pixel
 
 noise = PointSample(cell=8)  # the second paper's noise: a random pixel of each cell

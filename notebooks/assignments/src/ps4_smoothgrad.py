@@ -68,7 +68,7 @@ from IPython.display import display
 
 from denoise_lib import PointSample, add_noise, load_pretrained, mnist, mse, photos, predict, smoothgrad
 from denoise_lib.data import as_float_images
-from denoise_lib.figures import panel, picture, residual, tile
+from denoise_lib.display.figures import panel, picture, residual, tile
 from denoise_lib.papers.digit_classifier import class_score, train_classifier
 from denoise_lib.papers.results import read_results
 from denoise_lib.papers.saliency_statistics import format_summary

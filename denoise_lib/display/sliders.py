@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..internal.checks import check_choice, check_count, check_function, check_images, check_list, check_number, kind
+from ..kernels import MARGIN
+from ..losses import CORRUPTIONS
+from ..metrics import predict, psnr
+from ..noise import LEVELS, MODERATE, add_noise
+from ..pretrained.weights import load_pretrained
+from ..sources.download import DataError
 from .figures import panel, picture, png, residual, tile
-from .internal.checks import check_choice, check_count, check_function, check_images, check_list, check_number, kind
-from .kernels import MARGIN
-from .losses import CORRUPTIONS
-from .metrics import predict, psnr
-from .noise import LEVELS, MODERATE, add_noise
-from .pretrained.weights import load_pretrained
-from .renders import (
+from .views import (
     BROKEN,
     MODEL_CHOICES,
     SALIENCY_MAPS,
@@ -37,7 +38,6 @@ from .renders import (
     render_smoothgrad,
     saliency_samples,
 )
-from .sources.download import DataError
 
 if TYPE_CHECKING:
     import ipywidgets

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .internal.checks import check_flag, check_generator, check_images, check_number
-from .noise import clipped_normal_moments
+from ..internal.checks import check_flag, check_generator, check_images, check_number
+from ..noise import clipped_normal_moments
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .internal.checkpoints import History
-from .internal.checks import check_count, check_images, check_keys, check_list, check_number, kind
+from ..internal.checkpoints import History
+from ..internal.checks import check_count, check_images, check_keys, check_list, check_number, kind
 
 if TYPE_CHECKING:
     from IPython.display import Image as DisplayedImage

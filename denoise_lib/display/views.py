@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .corruptions import PointSample
-from .data import as_float_images, mnist, photos
+from ..corruptions import PointSample
+from ..data import as_float_images, mnist, photos
+from ..internal.checks import check_choice, check_count, check_images, check_model, check_number, check_pair, kind
+from ..internal.devices import evaluating
+from ..kernels import MARGIN, filters, gaussian_like, unlikeness, windows
+from ..losses import POWERS, best_prediction, corrupted_pixel
+from ..metrics import mse, predict, psnr, ssim
+from ..noise import LEVELS, MODERATE, Blend, add_noise
+from ..pretrained.weights import load_pretrained
+from ..saliency import check_pixel, output_sum, smoothgrad_samples, squared_error
+from ..sources.photographs import read_photo, square
+from .assumptions import Targets
 from .figures import BLACK, mark, panel, pixels, residual, tile
-from .internal.checks import check_choice, check_count, check_images, check_model, check_number, check_pair, kind
-from .internal.devices import evaluating
-from .kernels import MARGIN, filters, gaussian_like, unlikeness, windows
-from .losses import POWERS, best_prediction, corrupted_pixel
-from .metrics import mse, predict, psnr, ssim
-from .noise import LEVELS, MODERATE, Blend, add_noise
-from .pretrained.weights import load_pretrained
-from .saliency import check_pixel, output_sum, smoothgrad_samples, squared_error
-from .sources.photographs import read_photo, square
-from .targets import Targets
 
 BROKEN: dict[str, dict[str, float | bool]] = {
     "mean is not zero": {"offset": 0.1},
