@@ -22,11 +22,8 @@ from torch import Tensor, nn
 from denoise_lib import (
     alternatives,
     benchmark,
-    checks,
     corruptions,
     data,
-    exercise,
-    handing_in,
     kernels,
     limits,
     losses,
@@ -42,6 +39,7 @@ from denoise_lib import (
     unet,
 )
 from denoise_lib.display import assumptions, figures, notebook, sliders, views
+from denoise_lib.exercises import capstone, checker, exercise, judging
 from denoise_lib.internal import atomic_write, devices, parallel, tables
 from denoise_lib.internal import checks as internal_checks
 from denoise_lib.internal.checkpoints import History
@@ -145,7 +143,7 @@ def _weights() -> bytes:
 
 @cache
 def _packed() -> str:
-    return handing_in.pack_weights(_made(tnet.TinyDenoiser))
+    return capstone.pack_weights(_made(tnet.TinyDenoiser))
 
 
 @cache
@@ -178,11 +176,11 @@ def an_exercise() -> exercise.Exercise:
 
 
 def packed_run() -> dict[str, Any]:
-    return json.loads(json.dumps(exercise.attempt(an_exercise(), _double, 0)[0].packed()))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(judging.attempt(an_exercise(), _double, 0)[0].packed()))  # type: ignore[no-any-return]
 
 
-def answers() -> checks.Answers:
-    return checks.Answers(Path("answers.json"))
+def answers() -> checker.Answers:
+    return checker.Answers(Path("answers.json"))
 
 
 def photo_run() -> noise2noise_tnet.PhotoRun:
@@ -466,18 +464,18 @@ CALLS: dict[str, Call] = {
     ),
     "sources.photographs.photo_tensor": Call(photographs.photo_tensor, lambda: {"photo": Image.new("RGB", (12, 9))}),
     "sources.photographs.patches": Call(photographs.patches, lambda: {"images": (255 * colour(count=2)).to(torch.uint8), "side": 4}),
-    "exercise.judge": Call(exercise.judge, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
-    "exercise.attempt": Call(exercise.attempt, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
-    "exercise.compare": Call(
-        exercise.compare,
-        lambda: {"exercise": an_exercise(), "mine": exercise.attempt(an_exercise(), _triple, 0), "seed": 0},
+    "exercises.judging.judge": Call(judging.judge, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
+    "exercises.judging.attempt": Call(judging.attempt, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
+    "exercises.judging.compare": Call(
+        judging.compare,
+        lambda: {"exercise": an_exercise(), "mine": judging.attempt(an_exercise(), _triple, 0), "seed": 0},
     ),
-    "exercise.is_stub": Call(exercise.is_stub, lambda: {"function": _double}),
-    "exercise.noise_facts": Call(
+    "exercises.judging.is_stub": Call(judging.is_stub, lambda: {"function": _double}),
+    "exercises.exercise.noise_facts": Call(
         exercise.noise_facts,
         lambda: {"copies": [gray(), gray(1)], "means": gray(2), "generator": source()},
     ),
-    "exercise.Run.unpacked": Call(exercise.Run.unpacked, lambda: {"content": packed_run()}),
+    "exercises.judging.Run.unpacked": Call(judging.Run.unpacked, lambda: {"content": packed_run()}),
     # --- floor 2
     "data.NoisyImages": Call(data.NoisyImages, lambda: {"clean": gray(), "noise": noise.Blend(0.25), "fresh": True, "seed": 0}),
     "data.NoisyImages.noise": Call(
@@ -866,8 +864,8 @@ CALLS: dict[str, Call] = {
     "papers.smoothgrad_claims.readme_claims_table": Call(
         smoothgrad_claims.readme_claims_table, lambda: {"content": stored("smoothgrad")}
     ),
-    "papers.noise2noise_tnet.leader_board_score": Call(
-        noise2noise_tnet.leader_board_score, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
+    "exercises.capstone.leader_board_score": Call(
+        capstone.leader_board_score, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
     ),
     "papers.noise2noise_tnet.builtin_psnr": Call(
         noise2noise_tnet.builtin_psnr, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
@@ -948,23 +946,23 @@ CALLS: dict[str, Call] = {
         sliders.filter_filmstrip, lambda: {"pixels": [(16, 16)], "index": 0, "seed": 0}, examples=4
     ),
     "display.sliders.guess_the_mu": Call(sliders.guess_the_mu, lambda: {"images": gray(side=12), "seed": 0}),
-    "checks.Checker": Call(checks.Checker, lambda: {"exercise": an_exercise(), "answers": answers()}),
-    "checks.Checker.__call__": Call(
-        lambda **arguments: checks.Checker(an_exercise(), answers())(**arguments), lambda: {"function": _triple, "seed": 0}
+    "exercises.checker.Checker": Call(checker.Checker, lambda: {"exercise": an_exercise(), "answers": answers()}),
+    "exercises.checker.Checker.__call__": Call(
+        lambda **arguments: checker.Checker(an_exercise(), answers())(**arguments), lambda: {"function": _triple, "seed": 0}
     ),
-    "checks.Checker.hint": Call(lambda level: checks.Checker(an_exercise(), answers()).hint(level), lambda: {"level": 1}),
-    "checks.Answers": Call(checks.Answers, lambda: {"path": Path("answers.json")}),
-    "checks.Answers.of": Call(lambda name: answers().of(name), lambda: {"name": "double"}),
-    "checks.Answers.record": Call(
-        lambda outcome: answers().record(outcome), lambda: {"outcome": exercise.judge(an_exercise(), _triple, 0)}
+    "exercises.checker.Checker.hint": Call(lambda level: checker.Checker(an_exercise(), answers()).hint(level), lambda: {"level": 1}),
+    "exercises.checker.Answers": Call(checker.Answers, lambda: {"path": Path("answers.json")}),
+    "exercises.checker.Answers.of": Call(lambda name: answers().of(name), lambda: {"name": "double"}),
+    "exercises.checker.Answers.record": Call(
+        lambda outcome: answers().record(outcome), lambda: {"outcome": judging.judge(an_exercise(), _triple, 0)}
     ),
-    "checks.Answers.update": Call(lambda name: answers().update(name, hints=1), lambda: {"name": "double"}),
-    "checks.Checks": Call(checks.Checks, lambda: {"exercises": [an_exercise()], "answers": answers()}),
-    "checks.Checks.report": Call(
-        lambda name: checks.Checks([an_exercise()], answers()).report(name), lambda: {"name": "double"}
+    "exercises.checker.Answers.update": Call(lambda name: answers().update(name, hints=1), lambda: {"name": "double"}),
+    "exercises.checker.Checks": Call(checker.Checks, lambda: {"exercises": [an_exercise()], "answers": answers()}),
+    "exercises.checker.Checks.report": Call(
+        lambda name: checker.Checks([an_exercise()], answers()).report(name), lambda: {"name": "double"}
     ),
-    "checks.Checks.export": Call(
-        lambda path: checks.Checks([an_exercise()], answers()).export(path), lambda: {"path": "mine.csv"}
+    "exercises.checker.Checks.export": Call(
+        lambda path: checker.Checks([an_exercise()], answers()).export(path), lambda: {"path": "mine.csv"}
     ),
     "timing.take_turns": Call(timing.take_turns, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}),
     "benchmark.benchmark": Call(
@@ -982,10 +980,10 @@ CALLS: dict[str, Call] = {
         lambda: {"work": abs, "jobs_": [1, 2], "processes": 1, "scheduler": None},
     ),
     "internal.parallel.check_scheduler": Call(parallel.check_scheduler, lambda: {"scheduler": None}),
-    "handing_in.pack_weights": Call(handing_in.pack_weights, lambda: {"network": network(tnet.TinyDenoiser)}),
-    "handing_in.check_size": Call(handing_in.check_size, lambda: {"weights": {"a": uniform(3)}}),
-    "handing_in.unpack_weights": Call(handing_in.unpack_weights, lambda: {"text": _packed()}),
-    "handing_in.hand_in": Call(handing_in.hand_in, lambda: {"network": network(tnet.TinyDenoiser)}),
+    "exercises.capstone.pack_weights": Call(capstone.pack_weights, lambda: {"network": network(tnet.TinyDenoiser)}),
+    "exercises.capstone.check_size": Call(capstone.check_size, lambda: {"weights": {"a": uniform(3)}}),
+    "exercises.capstone.unpack_weights": Call(capstone.unpack_weights, lambda: {"text": _packed()}),
+    "exercises.capstone.hand_in": Call(capstone.hand_in, lambda: {"network": network(tnet.TinyDenoiser)}),
 }
 
 EXERCISES = "solutions and wrong answers, written as students write them"
@@ -998,8 +996,8 @@ LEFT_OUT: dict[str, str] = {
     },
     **dict.fromkeys(
         (
-            "internal.checkpoints.History", "exercise.Mistake", "exercise.Exercise", "exercise.Exercise.observe", "exercise.Outcome",
-            "exercise.Run", "papers.unet_vs_autoencoder.Recipe", "own_photos.Denoised", "own_photos.Geometry", "papers.photo_pairs.PhotoPairs",
+            "internal.checkpoints.History", "exercises.exercise.Mistake", "exercises.exercise.Exercise", "exercises.exercise.Exercise.observe", "exercises.exercise.Outcome",
+            "exercises.judging.Run", "papers.unet_vs_autoencoder.Recipe", "own_photos.Denoised", "own_photos.Geometry", "papers.photo_pairs.PhotoPairs",
             "papers.noise2noise_tnet.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
             "limits.Cost", "training_speed.Setting",
         ),

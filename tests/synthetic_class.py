@@ -13,7 +13,7 @@ import pytest
 from nbformat import NotebookNode
 
 from denoise_lib.classroom.fence import strong_fence_works
-from denoise_lib.noise_assignment import NOISE_ASSIGNMENT
+from denoise_lib.exercises.ps1_noise import NOISE_ASSIGNMENT
 
 FIRST, SECOND = (exercise.name for exercise in NOISE_ASSIGNMENT[:2])
 NAMES = [exercise.name for exercise in NOISE_ASSIGNMENT]
@@ -84,7 +84,7 @@ def synthetic_class(source: NotebookNode, released: NotebookNode) -> list[Studen
         def put(notebook: NotebookNode) -> None:
             for place, exercise in enumerate(NOISE_ASSIGNMENT):
                 if number < len(exercise.mistakes):
-                    wrong = f"from denoise_lib.noise_assignment import NOISE_ASSIGNMENT as bank\n{exercise.name} = "
+                    wrong = f"from denoise_lib.exercises.ps1_noise import NOISE_ASSIGNMENT as bank\n{exercise.name} = "
                     wrong += f"bank[{place}].mistakes[{number}].function"
                     notebook.cells[index_of(notebook, exercise.name)].source = f"# GRADED CELL {exercise.name}\n{wrong}"
 
@@ -156,7 +156,7 @@ def synthetic_class(source: NotebookNode, released: NotebookNode) -> list[Studen
     loop, ends = "while True:\n        pass", "import os; os._exit(0)"
     hog = "kept = []\n    while True:\n        kept.append(bytearray(10**8))"
     in_place = f"_mine = {FIRST}\ndef {FIRST}(image, u, p):\n    return image.copy_(_mine(image, u, p))"
-    borrowed = f"from denoise_lib.noise_assignment import {FIRST}"
+    borrowed = f"from denoise_lib.exercises.ps1_noise import {FIRST}"
 
     def only(status: str, mistake: str | None) -> tuple[str, dict[str, tuple[str, str | None]]]:
         """The row's status and items, where the first function alone is not right."""

@@ -19,12 +19,13 @@ from nbformat import NotebookNode
 from denoise_lib.classroom.nbgrader_steps import CODE_STUB
 from denoise_lib.classroom.question_bank import QUESTIONS
 from denoise_lib.classroom.questions import ClassNumbers, Question, class_numbers
-from denoise_lib.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, judge
-from denoise_lib.network_assignment import NETWORK_ASSIGNMENT
-from denoise_lib.noise2noise_assignment import NOISE2NOISE_ASSIGNMENT
-from denoise_lib.noise_assignment import NOISE_ASSIGNMENT
-from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT
-from denoise_lib.saliency_assignment import SALIENCY_ASSIGNMENT
+from denoise_lib.exercises.capstone import PARAMETER_LIMIT
+from denoise_lib.exercises.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise
+from denoise_lib.exercises.judging import judge
+from denoise_lib.exercises.ps1_noise import NOISE_ASSIGNMENT
+from denoise_lib.exercises.ps2_networks import NETWORK_ASSIGNMENT
+from denoise_lib.exercises.ps3_noise2noise import NOISE2NOISE_ASSIGNMENT
+from denoise_lib.exercises.ps4_smoothgrad import SALIENCY_ASSIGNMENT
 from tools.badges import repository_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "assignments" / "src"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from denoise_lib.checks import COLUMNS, EXERCISES, Answers, Checks, check
+from denoise_lib.exercises.checker import COLUMNS, EXERCISES, Answers, Checks, check
 
 NAME = "conv_parameters"
 right = EXERCISES[NAME].solution

@@ -95,7 +95,7 @@ def test_every_row_is_as_expected(rows: dict[str, Row], students: list[Student])
 
 
 def test_each_wrong_answer_of_the_bank_was_there(rows: dict[str, Row]) -> None:
-    from denoise_lib.noise_assignment import NOISE_ASSIGNMENT
+    from denoise_lib.exercises.ps1_noise import NOISE_ASSIGNMENT
 
     told = {(name, item["mistake"]) for row in rows.values() for name, item in row.items.items()}
     assert {(exercise.name, mistake.name) for exercise in NOISE_ASSIGNMENT for mistake in exercise.mistakes} <= told

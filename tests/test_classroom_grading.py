@@ -20,7 +20,7 @@ from denoise_lib.classroom.process import TIMED_OUT, Limits, WorkerError
 from denoise_lib.classroom.question_bank import QUESTIONS
 from denoise_lib.classroom.release import release
 from denoise_lib.classroom.verdicts import BORROWED, verdict
-from denoise_lib.exercise import RIGHT, Outcome
+from denoise_lib.exercises.exercise import RIGHT, Outcome
 
 PS1, SEED = "ps1_noise", 5
 ROOT = Path(__file__).resolve().parents[1]
@@ -193,13 +193,17 @@ def test_a_course_that_is_none_is_left_alone(tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ("from denoise_lib.noise_assignment import shot_noise", True),
-        ("from denoise_lib.noise_exercises import blend", True),
+        ("from denoise_lib.exercises.ps1_noise import shot_noise", True),
+        ("from denoise_lib.exercises.notebook1_noise import blend", True),
         ("import inspect\ninspect.getsource(check)", True),
         ("check.blend.exercise.solution", True),
         ("sys._getframe(1)", True),
         ("from denoise_lib import add_noise\ncheck.blend(blend)", False),
         ("my_assignment = 3", False),
+        ("import denoise_lib.exercises.ps1_noise as bank", True),
+        ("from denoise_lib.exercises import ps4_smoothgrad", True),
+        ("from denoise_lib.exercises import check", False),
+        ("open('ps1_noise.ipynb')", False),
     ],
 )
 def test_what_points_to_a_solution_is_noted(source: str, found: bool) -> None:

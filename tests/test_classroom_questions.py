@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denoise_lib.classroom.questions import ClassNumbers, Question, WrongOption, class_numbers
-from denoise_lib.exercise import NOT_ATTEMPTED, RIGHT, WRONG
+from denoise_lib.exercises.exercise import NOT_ATTEMPTED, RIGHT, WRONG
 
 WRONGS = (
     WrongOption("halves it", lambda numbers: f"{numbers.mu / 2:.3f}", "you halve it."),

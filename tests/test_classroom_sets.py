@@ -48,7 +48,7 @@ def test_the_instructors_own_solutions_have_full_points_and_the_release_none(cou
 
 def test_the_capstone(course: Course) -> None:
     from denoise_lib import TNet, load_pretrained
-    from denoise_lib.handing_in import pack_weights
+    from denoise_lib.exercises.capstone import pack_weights
 
     name, source = "capstone_beat_tnet", nbformat.read(course.source("capstone_beat_tnet"), 4)
     trained = pack_weights(load_pretrained("tnet"))

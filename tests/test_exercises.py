@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from denoise_lib import network_exercises, noise2noise_exercises, noise_exercises, saliency_exercises
-from denoise_lib.checks import EXERCISES
-from denoise_lib.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Mistake, Run, attempt, compare, judge
+from denoise_lib.exercises import notebook1_noise, notebook2_networks, notebook3_noise2noise, notebook4_smoothgrad
+from denoise_lib.exercises.checker import EXERCISES
+from denoise_lib.exercises.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Mistake
+from denoise_lib.exercises.judging import Run, attempt, compare, judge
 
-BANKS = (noise_exercises, network_exercises, noise2noise_exercises, saliency_exercises)
+BANKS = (notebook1_noise, notebook2_networks, notebook3_noise2noise, notebook4_smoothgrad)
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES.values() for mistake in exercise.mistakes]
 each_exercise = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=lambda exercise: exercise.name)
 
@@ -258,7 +259,7 @@ NEARLY: list[tuple[str, Callable[..., Any]]] = [
     ("mean_psnr", lambda noisy, clean: (-10 * torch.log10((noisy - clean).square().mean((2, 3)))).mean()),
     ("training_step", loss_with_graph),
     ("masked_loss", lambda output, target, known: ((output - target)[target != 0] ** 2).mean()),
-    ("encoder_step", lambda x, conv: network_exercises.encoder_step(x.relu(), conv)),
+    ("encoder_step", lambda x, conv: notebook2_networks.encoder_step(x.relu(), conv)),
     ("to_float", lambda image: image / image.max()),
     ("blend", lambda image, noise, mu: ((1 - mu) * image + mu * torch.rand_like(noise)).clamp(0, 1)),
     ("two_copies", lambda image, mu, generator: tuple(copy.clamp(max=1) for copy in at_once(image, mu, generator))),
@@ -273,10 +274,10 @@ NEARLY: list[tuple[str, Callable[..., Any]]] = [
     ("noisy_targets", lambda clean, sigma, generator: tuple(
         (clean + sigma * torch.randn(clean.shape, generator=generator)).clamp(max=1) for _ in range(2))),
     ("best_constants", lambda targets: (targets.mean(), targets.sort().values[49:51].mean())),
-    ("smoothgrad_of", lambda score, x, noise, level: saliency_exercises.smoothgrad_of(score, x, noise, 0.15)),
-    ("smoothgrad_of", lambda score, x, noise, level: torch.stack([saliency_exercises.gradient_of(
+    ("smoothgrad_of", lambda score, x, noise, level: notebook4_smoothgrad.smoothgrad_of(score, x, noise, 0.15)),
+    ("smoothgrad_of", lambda score, x, noise, level: torch.stack([notebook4_smoothgrad.gradient_of(
         score, (x + level * (x.max() - x.min()) * sample).clamp(0, 1)) for sample in noise]).mean(0)),
-    ("own_influence", lambda *given: saliency_exercises.own_influence(*given).abs()),
+    ("own_influence", lambda *given: notebook4_smoothgrad.own_influence(*given).abs()),
 ]  # fmt: skip
 
 
@@ -412,7 +413,7 @@ def test_what_a_function_sets_does_not_outlive_it(leak: Callable[[], Any]) -> No
     assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
     assert torch.get_default_device().type == "cpu" and not torch.are_deterministic_algorithms_enabled()
     with torch.no_grad():
-        assert judge(EXERCISES["error_gradient"], saliency_exercises.error_gradient, 0).status == RIGHT
+        assert judge(EXERCISES["error_gradient"], notebook4_smoothgrad.error_gradient, 0).status == RIGHT
 
 
 @pytest.mark.parametrize("mode", ["warn", "error"])

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from denoise_lib.classroom.repair import read_notebook
-from denoise_lib.handing_in import MARK, hand_in, pack_weights, unpack_weights
-from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT
+from denoise_lib.exercises.capstone import MARK, PARAMETER_LIMIT, hand_in, pack_weights, unpack_weights
 from denoise_lib.pretrained.weights import load_pretrained
 
 

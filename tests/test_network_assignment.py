@@ -13,8 +13,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import conv1d, mse_loss, pad
 
-from denoise_lib.exercise import RIGHT, WRONG, judge
-from denoise_lib.network_assignment import (
+from denoise_lib.exercises.exercise import RIGHT, WRONG
+from denoise_lib.exercises.judging import judge
+from denoise_lib.exercises.ps2_networks import (
     NETWORK_ASSIGNMENT,
     ablated_join,
     blend_each,

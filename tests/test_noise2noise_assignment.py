@@ -11,9 +11,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from denoise_lib.corruptions import Bernoulli
-from denoise_lib.exercise import RIGHT, WRONG, judge
-from denoise_lib.losses import hdr_loss as library_hdr_loss
-from denoise_lib.noise2noise_assignment import (
+from denoise_lib.exercises.exercise import RIGHT, WRONG
+from denoise_lib.exercises.judging import judge
+from denoise_lib.exercises.ps3_noise2noise import (
     NOISE2NOISE_ASSIGNMENT,
     hdr_loss,
     input_and_target,
@@ -21,6 +21,7 @@ from denoise_lib.noise2noise_assignment import (
     self_ensemble,
     turn_pair,
 )
+from denoise_lib.losses import hdr_loss as library_hdr_loss
 from denoise_lib.tnet import SelfEnsemble
 
 EXERCISES = {exercise.name: exercise for exercise in NOISE2NOISE_ASSIGNMENT}

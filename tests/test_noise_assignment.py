@@ -12,9 +12,9 @@ import torch
 from torch import Generator, Tensor
 
 from denoise_lib.corruptions import Impulse, Poisson
-from denoise_lib.exercise import RIGHT, WRONG, judge
-from denoise_lib.metrics import psnr as library_psnr
-from denoise_lib.noise_assignment import (
+from denoise_lib.exercises.exercise import RIGHT, WRONG
+from denoise_lib.exercises.judging import judge
+from denoise_lib.exercises.ps1_noise import (
     NOISE_ASSIGNMENT,
     impulse_noise,
     noise_of_differences,
@@ -22,6 +22,7 @@ from denoise_lib.noise_assignment import (
     shot_noise,
     sigma_for_psnr,
 )
+from denoise_lib.metrics import psnr as library_psnr
 
 EXERCISES = {exercise.name: exercise for exercise in NOISE_ASSIGNMENT}
 SEEDS = (0, 1, 2, 41, 1000)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from denoise_lib import training
 from denoise_lib.corruptions import Bernoulli
 from denoise_lib.data import NoisyImages, NoisyPairs
+from denoise_lib.exercises.capstone import PARAMETER_LIMIT, leader_board_score
 from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.metrics import evaluate, predict, psnr
 from denoise_lib.noise import Gaussian
@@ -27,14 +28,12 @@ from denoise_lib.papers.clipping import clipping_run
 from denoise_lib.papers.noise2noise_tables import photo_table
 from denoise_lib.papers.noise2noise_tnet import (
     NETWORKS,
-    PARAMETER_LIMIT,
     RECIPES,
     PhotoRun,
     Recipe,
     describe,
     execute,
     export_weights,
-    leader_board_score,
     measure_baselines,
     measure_clipping,
     measure_untrained,

@@ -171,8 +171,8 @@ def test_both_loops_of_the_benchmark_ended_with_one_loss():
 
 
 def test_the_guide_lists_every_mistake_that_the_checks_know():
-    from denoise_lib.checks import NOTEBOOKS, PROBLEM_SETS
     from denoise_lib.classroom.question_bank import QUESTIONS
+    from denoise_lib.exercises.checker import NOTEBOOKS, PROBLEM_SETS
     from tools.readme import mistakes_table
 
     guide = (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8")

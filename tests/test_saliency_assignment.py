@@ -12,8 +12,9 @@ import torch
 from scipy.stats import ttest_1samp
 from torch import Generator, Tensor, nn
 
-from denoise_lib.exercise import RIGHT, WRONG, judge
-from denoise_lib.saliency_assignment import (
+from denoise_lib.exercises.exercise import RIGHT, WRONG
+from denoise_lib.exercises.judging import judge
+from denoise_lib.exercises.ps4_smoothgrad import (
     SALIENCY_ASSIGNMENT,
     central_difference,
     delete_salient,

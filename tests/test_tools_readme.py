@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from denoise_lib.checks import EXERCISES
 from denoise_lib.classroom.question_bank import QUESTIONS
+from denoise_lib.exercises.checker import EXERCISES
 from tools import readme
 
 

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from denoise_lib import noise
+from denoise_lib.exercises.capstone import builtin_psnr
 from denoise_lib.metrics import mse, predict, psnr
 from denoise_lib.papers import results, unet_vs_autoencoder
 from denoise_lib.papers.noise2noise_tnet import NETWORKS as PHOTO_NETWORKS
-from denoise_lib.papers.noise2noise_tnet import builtin_psnr
 from denoise_lib.papers.noise2noise_tnet import test_images as photo_test_images
 from denoise_lib.papers.photo_pairs import photo_pairs
 from denoise_lib.pretrained import weights

@@ -9,12 +9,12 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from denoise_lib.benchmark import alternatives_table, growth_table, limits_table, readme_speed_table
-from denoise_lib.checks import NOTEBOOKS, PROBLEM_SETS
 from denoise_lib.classroom.question_bank import QUESTIONS
 from denoise_lib.classroom.questions import Question
 from denoise_lib.display.figures import panel, png, tile
 from denoise_lib.display.views import example_digits, models_for, noisy_copy
-from denoise_lib.exercise import Exercise
+from denoise_lib.exercises.checker import NOTEBOOKS, PROBLEM_SETS
+from denoise_lib.exercises.exercise import Exercise
 from denoise_lib.metrics import predict
 from denoise_lib.noise import LEVELS
 from denoise_lib.papers.noise2noise_tables import readme_photo_table

@@ -13,8 +13,9 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..checks import EXERCISES
-from ..exercise import NOT_ATTEMPTED, Outcome, Run, compare
+from ..exercises.checker import EXERCISES
+from ..exercises.exercise import NOT_ATTEMPTED, Outcome
+from ..exercises.judging import Run, compare
 from .fence import MACHINE, SYSTEM, WEAK, readable_folders
 from .process import CRASHED, SET_UP, TIMED_OUT, TOO_LONG, Limits, Stop, Told, one_process, writable
 

@@ -26,7 +26,7 @@ from nbgrader.preprocessors import (
 from traitlets import Unicode
 from traitlets.config import Config
 
-from ..exercise import RIGHT
+from ..exercises.exercise import RIGHT
 from .course import Course
 from .repair import repair
 from .verdicts import HAVE_A_LOOK, verdict

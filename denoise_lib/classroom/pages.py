@@ -11,8 +11,8 @@ from statistics import mean, median
 
 from jinja2 import Environment
 
-from ..checks import EXERCISES
-from ..exercise import NOT_ATTEMPTED, RIGHT, WRONG
+from ..exercises.checker import EXERCISES
+from ..exercises.exercise import NOT_ATTEMPTED, RIGHT, WRONG
 from .course import Course
 from .examine import MISSING
 from .grading import Row, handed_in

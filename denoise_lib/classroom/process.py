@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..exercise import Run
+from ..exercises.judging import Run
 from .fence import STRONG, WEAK, command
 from .worker import IMAGE_LIMIT, TEXT_LIMIT
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..exercise import NOT_ATTEMPTED, RIGHT, WRONG, Outcome
+from ..exercises.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Outcome
 from ..internal.checks import check_count
 
 

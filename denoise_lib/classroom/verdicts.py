@@ -16,10 +16,10 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-import denoise_lib
-
-from ..checks import EXERCISES
-from ..exercise import NEARLY_RIGHT, NOT_ATTEMPTED, RIGHT, Outcome
+from .. import classroom, exercises
+from ..exercises.checker import EXERCISES
+from ..exercises.exercise import NOT_ATTEMPTED, RIGHT, Outcome
+from ..exercises.judging import NEARLY_RIGHT
 from ..internal.atomic_write import write_json
 from . import board
 from .course import Course, CourseError
@@ -39,8 +39,10 @@ HAVE_A_LOOK = "the code mentions the course's own solutions; have a look."
 REPORT = re.compile(r"\s*check\.report\([^()]*\)\s*$")
 """A cell that tells of checks, of which none is run here."""
 # A warning for the instructor, no proof: the published solutions can be imported.
+_BANKS = "|".join(sorted({exercise.solution.__module__.rpartition(".")[2] for exercise in EXERCISES.values()}))
 BORROWED = re.compile(
-    r"_(?:assignment|exercises)\s+import\b|\binspect\.getsource\b|\b_getframe\b|\.exercise\.solution\b|\bEXERCISES\b"
+    rf"\bexercises(?:\.|\s+import\s[^\n]*)(?:{_BANKS})\b"
+    r"|\binspect\.getsource\b|\b_getframe\b|\.exercise\.solution\b|\bEXERCISES\b"
 )
 
 
@@ -151,15 +153,14 @@ def fingerprint_of(course: Course, assignment: str, student: str) -> str:
     """It changes with all on which a verdict depends."""
     content, released = _content(course, assignment, student) or b"", course.released(assignment).read_bytes()
     digest = hashlib.sha256(str(course.seed).encode())
-    folder = Path(denoise_lib.__file__).parent
-    code = [
-        path
-        for pattern in ("*_assignment.py", "exercise.py", "handing_in.py", "classroom/*.py")
-        for path in sorted(folder.glob(pattern))
-    ]
-    for part in (content, released, *(path.read_bytes() for path in code)):
+    for part in (content, released, *(path.read_bytes() for path in judging_code())):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()
+
+
+def judging_code() -> list[Path]:
+    """The files that decide a verdict: all modules of the rooms of exercises and of the classroom."""
+    return [path for room in (exercises, classroom) for path in sorted(Path(room.__path__[0]).rglob("*.py"))]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

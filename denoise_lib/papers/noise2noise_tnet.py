@@ -54,10 +54,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "unet-separate": Noise2NoiseUNet,
     "tiny-denoiser": TinyDenoiser,
 }
-PARAMETER_LIMIT = 43_064
-"""TNet's parameters: what a network on the leader board may have."""
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained, apart from its learning rate."""
@@ -334,22 +330,6 @@ def _card(run: PhotoRun, photos: Photos, result: dict[str, Any]) -> dict[str, An
         "training_seconds": result["training_seconds"],
         "machine": result["machine"],
     }
-
-
-def leader_board_score(model: nn.Module, *, seed: int = 0) -> float:
-    """PSNR in dB of a network on the leader board: 200 fixed pairs of the built-in test photos.
-
-    Args:
-        model: a network (N, 3, 32, 32) -> (N, 3, 32, 32) of at most 43,064 parameters, trained on noisy pairs alone.
-        seed: of the squares and the noise; an instructor may choose another for the final ranking.
-
-    Raises:
-        ValueError: the network has too many parameters, or its outputs have another shape or are no numbers.
-    """
-    parameters = sum(parameter.numel() for parameter in check_model(model).parameters())  # frozen ones too
-    if parameters > PARAMETER_LIMIT:
-        raise ValueError(f"the network has {parameters:,} parameters, but the leader board allows {PARAMETER_LIMIT:,}.")
-    return builtin_psnr(model, seed=seed)
 
 
 def builtin_psnr(model: nn.Module, *, seed: int = 0) -> float:

@@ -63,11 +63,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from denoise_lib import MILD, MODERATE, SEVERE, add_noise, mnist, mse, psnr, ssim, tile
-from denoise_lib.checks import check
 from denoise_lib.corruptions import Bernoulli, Impulse, PointSample, Poisson
 from denoise_lib.data import as_float_images
 from denoise_lib.display.figures import panel, picture
 from denoise_lib.display.sliders import guess_the_mu, noise_explorer, noise_filmstrip
+from denoise_lib.exercises.checker import check
 from denoise_lib.noise import Blend, Gaussian, clipped_normal_moments
 
 

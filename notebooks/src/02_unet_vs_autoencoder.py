@@ -67,11 +67,11 @@ from IPython.display import Markdown, display
 from PIL import Image, ImageDraw, ImageFont
 
 from denoise_lib import Autoencoder, UNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
-from denoise_lib.checks import check
 from denoise_lib.data import NoisyImages, as_float_images, mnist
 from denoise_lib.display.figures import heat_map, learning_curves, panel, paper_show, picture, tile
 from denoise_lib.display.sliders import denoise_explorer, denoise_filmstrip
 from denoise_lib.display.views import noisy_copy
+from denoise_lib.exercises.checker import check
 from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.metrics import mse_per_image
 from denoise_lib.noise import LEVELS, Blend

@@ -67,16 +67,16 @@ from IPython.display import Markdown
 from scipy import stats
 
 from denoise_lib import PointSample, TNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
-from denoise_lib.checks import check
 from denoise_lib.data import NoisyPairs, photos
 from denoise_lib.display.assumptions import Targets
 from denoise_lib.display.figures import learning_curves, panel, picture, tile
 from denoise_lib.display.sliders import estimator_explorer, estimator_filmstrip, noise2noise_explorer, noise2noise_filmstrip
+from denoise_lib.exercises.capstone import PARAMETER_LIMIT, leader_board_score
+from denoise_lib.exercises.checker import check
 from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.losses import CORRUPTIONS, best_prediction, corrupted_pixel
 from denoise_lib.papers.clipping import clipping_run
 from denoise_lib.papers.noise2noise_tables import PAPER_MODELS, PAPER_RATES, format_psnr, model_name, summarize_photo_runs
-from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT, leader_board_score
 from denoise_lib.papers.photo_pairs import photo_pairs
 from denoise_lib.papers.results import read_results
 from denoise_lib.sources.photographs import read_photo, square

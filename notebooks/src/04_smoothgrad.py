@@ -65,10 +65,10 @@ import numpy as np
 from IPython.display import Markdown
 
 from denoise_lib import load_pretrained, mnist, predict, smoothgrad
-from denoise_lib.checks import check
 from denoise_lib.data import as_float_images
 from denoise_lib.display.figures import panel, picture, residual, tile
 from denoise_lib.display.sliders import filter_explorer, filter_filmstrip, smoothgrad_explorer, smoothgrad_filmstrip
+from denoise_lib.exercises.checker import check
 from denoise_lib.internal.tables import table
 from denoise_lib.kernels import effective_receptive_field, filters, radius, windows
 from denoise_lib.papers.digit_classifier import class_score, classifier_facts, digit_versions, train_classifier

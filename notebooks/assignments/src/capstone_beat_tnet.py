@@ -75,9 +75,8 @@ from torch import nn
 
 from denoise_lib import NoisyPairs, evaluate, fit, load_pretrained, mse, predict
 from denoise_lib.display.figures import panel, picture, tile
-from denoise_lib.handing_in import hand_in
+from denoise_lib.exercises.capstone import PARAMETER_LIMIT, hand_in, leader_board_score
 from denoise_lib.internal.checkpoints import checkpoint_folder
-from denoise_lib.papers.noise2noise_tnet import PARAMETER_LIMIT, leader_board_score
 from denoise_lib.papers.photo_pairs import photo_pairs
 
 SEED = 0  # of the first weights and of the order of the pairs: try several

@@ -57,7 +57,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.checks import check
+from denoise_lib.exercises.checker import check
 
 print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 'CPU'}")
 
