@@ -304,7 +304,7 @@ def _train_on_digits(options: argparse.Namespace) -> int:
 
 
 def _train_on_photos(options: argparse.Namespace) -> int:
-    from .photo_training import PhotoTraining, train_on_photos
+    from .own_photos.training import PhotoTraining, train_on_photos
 
     training = PhotoTraining(
         options.photos, options.network, options.noise, not options.fixed, options.epochs, options.lr, options.schedule,
@@ -325,7 +325,7 @@ def _train_on_photos(options: argparse.Namespace) -> int:
 def _denoise(options: argparse.Namespace) -> int:
     from .internal.checks import check_count, check_number
     from .internal.devices import default_device
-    from .own_photos import denoise_file
+    from .own_photos.files import denoise_file
     from .pretrained.weights import load_pretrained
 
     if options.mu is not None:

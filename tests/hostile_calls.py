@@ -29,8 +29,6 @@ from denoise_lib import (
     losses,
     metrics,
     noise,
-    own_photos,
-    photo_training,
     saliency,
     timing,
     tnet,
@@ -43,6 +41,9 @@ from denoise_lib.exercises import capstone, checker, exercise, judging
 from denoise_lib.internal import atomic_write, devices, parallel, tables
 from denoise_lib.internal import checks as internal_checks
 from denoise_lib.internal.checkpoints import History
+from denoise_lib.own_photos import files as own_photo_files
+from denoise_lib.own_photos import tiling
+from denoise_lib.own_photos import training as photo_training
 from denoise_lib.papers import (
     baselines,
     clipping,
@@ -192,8 +193,8 @@ def pair_set(side: int = 8) -> photo_pairs_module.PhotoPairs:
     return photo_pairs_module.PhotoPairs(first, second, clean)
 
 
-def denoised() -> own_photos.Denoised:
-    return own_photos.Denoised(colour(0), colour(1), colour(2))
+def denoised() -> own_photo_files.Denoised:
+    return own_photo_files.Denoised(colour(0), colour(1), colour(2))
 
 
 def photo_on_disk() -> Path:
@@ -871,18 +872,18 @@ CALLS: dict[str, Call] = {
         noise2noise_tnet.builtin_psnr, lambda: {"model": network(tnet.TinyDenoiser), "seed": 0}, wrong_only=True
     ),
     **long_calls(),
-    "own_photos.denoise_image": Call(
-        own_photos.denoise_image,
+    "own_photos.tiling.denoise_image": Call(
+        tiling.denoise_image,
         lambda: {"model": network(tnet.TinyDenoiser), "image": colour(side=9), "tile": 8, "overlap": 2, "progress": False},
     ),
-    "own_photos.denoise_photo": Call(
-        own_photos.denoise_photo, lambda: {"model": network(tnet.TinyDenoiser), "photo": colour(side=9), "mu": 0.1, "seed": 0}
+    "own_photos.files.denoise_photo": Call(
+        own_photo_files.denoise_photo, lambda: {"model": network(tnet.TinyDenoiser), "photo": colour(side=9), "mu": 0.1, "seed": 0}
     ),
-    "own_photos.before_after": Call(
-        own_photos.before_after, lambda: {"result": denoised()}, unknown="an equal photo has no error"
+    "own_photos.files.before_after": Call(
+        own_photo_files.before_after, lambda: {"result": denoised()}, unknown="an equal photo has no error"
     ),
-    "own_photos.denoise_file": Call(
-        own_photos.denoise_file,
+    "own_photos.files.denoise_file": Call(
+        own_photo_files.denoise_file,
         lambda: {
             "model": network(tnet.TinyDenoiser),
             "file": photo_on_disk(),
@@ -895,7 +896,7 @@ CALLS: dict[str, Call] = {
         errors=(FileExistsError,),
     ),
     # --- floor 5
-    "photo_training.PhotoTraining": Call(
+    "own_photos.training.PhotoTraining": Call(
         photo_training.PhotoTraining,
         lambda: {
             "photos": "builtin",
@@ -910,7 +911,7 @@ CALLS: dict[str, Call] = {
             "about": "",
         },
     ),
-    "photo_training.photo_scores": Call(
+    "own_photos.training.photo_scores": Call(
         photo_training.photo_scores,
         lambda: {"model": network(tnet.TinyDenoiser), "images": [colour(side=12)], "levels": [0.25], "seed": 0},
         unknown="an equal photo has no error",
@@ -997,7 +998,7 @@ LEFT_OUT: dict[str, str] = {
     **dict.fromkeys(
         (
             "internal.checkpoints.History", "exercises.exercise.Mistake", "exercises.exercise.Exercise", "exercises.exercise.Exercise.observe", "exercises.exercise.Outcome",
-            "exercises.judging.Run", "papers.unet_vs_autoencoder.Recipe", "own_photos.Denoised", "own_photos.Geometry", "papers.photo_pairs.PhotoPairs",
+            "exercises.judging.Run", "papers.unet_vs_autoencoder.Recipe", "own_photos.files.Denoised", "own_photos.tiling.Geometry", "papers.photo_pairs.PhotoPairs",
             "papers.noise2noise_tnet.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
             "limits.Cost", "training_speed.Setting",
         ),

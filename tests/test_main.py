@@ -15,12 +15,14 @@ from torch import Tensor
 
 import denoise_lib
 from denoise_lib import benchmark as speed
-from denoise_lib import data, own_photos, photo_training, training
+from denoise_lib import data, training
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.internal import atomic_write
 from denoise_lib.metrics import mse, predict, psnr
 from denoise_lib.noise import Blend, add_noise
-from denoise_lib.own_photos import denoise_image
+from denoise_lib.own_photos import files as own_photo_files
+from denoise_lib.own_photos import training as photo_training
+from denoise_lib.own_photos.tiling import denoise_image
 from denoise_lib.papers import noise2noise_tnet, results, smoothgrad_claims, unet_vs_autoencoder
 from denoise_lib.papers import photo_pairs as photo_pairs_module
 from denoise_lib.pretrained import weights
@@ -834,7 +836,7 @@ def test_ctrl_c_while_a_photo_is_denoised(
         raise KeyboardInterrupt
 
     snapshot()
-    monkeypatch.setattr(own_photos, where, stop)
+    monkeypatch.setattr(own_photo_files, where, stop)
     assert main([*DENOISE, "photo.png", "--mu", "0.1", "--output", "new"]) == 130
     assert capsys.readouterr().err == "stopped: nothing was written for photo.png.\n"
     assert sorted(os.listdir(".")) == ["photo.png", "shipped"]

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
-from denoise_lib import own_photos, tnet
+from denoise_lib import tnet
 from denoise_lib.display.figures import tile
 from denoise_lib.metrics import psnr
 from denoise_lib.noise import add_noise
-from denoise_lib.own_photos import GEOMETRY, PICTURE_SIDE, Denoised, before_after, denoise_file, denoise_image, denoise_photo
+from denoise_lib.own_photos import files as own_photo_files
+from denoise_lib.own_photos import tiling
+from denoise_lib.own_photos.files import PICTURE_SIDE, Denoised, before_after, denoise_file, denoise_photo
+from denoise_lib.own_photos.tiling import GEOMETRY, denoise_image
 from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import photo_tensor
 from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
@@ -370,7 +373,7 @@ def test_folders_that_cannot_be_written_to(photo: Path, monkeypatch: pytest.Monk
         denoise_file(built(TinyDenoiser), photo, "folder.png", force=True)
     assert os.listdir("folder.png") == ["my.photo-denoised.png"]
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != Path())
-    monkeypatch.setattr(own_photos, "read_photo", lambda path: pytest.fail("it is told before the work"))
+    monkeypatch.setattr(own_photo_files, "read_photo", lambda path: pytest.fail("it is told before the work"))
     with refused(DataError, "out/new/my.photo-denoised.png cannot be written", "choose another output"):
         denoise_file(built(TinyDenoiser), photo, "out/new")
 
@@ -396,7 +399,7 @@ def test_a_file_is_denoised(
 
 def test_a_large_file_is_announced(photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (2600, 1540)).save(photo)
-    monkeypatch.setattr(own_photos, "denoise_image", lambda model, image, progress: image)
+    monkeypatch.setattr(tiling, "denoise_image", lambda model, image, progress: image)
     denoise_file(TinyDenoiser(), photo)
     assert "my.photo.png: 2600 x 1540 pixels, in 24 tiles of 512 x 512" in capsys.readouterr().out
 

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from denoise_lib import photo_training
 from denoise_lib.data import NoisyImages
 from denoise_lib.metrics import predict, psnr, ssim
 from denoise_lib.noise import Blend, add_noise
-from denoise_lib.own_photos import denoise_image
-from denoise_lib.photo_training import LEVELS, PhotoTraining, photo_card, photo_scores, train_on_photos, training_patches
-from denoise_lib.photo_training import test_patches as patches_for_the_test
+from denoise_lib.own_photos import training as photo_training
+from denoise_lib.own_photos.tiling import denoise_image
+from denoise_lib.own_photos.training import LEVELS, PhotoTraining, photo_card, photo_scores, train_on_photos, training_patches
+from denoise_lib.own_photos.training import test_patches as patches_for_the_test
 from denoise_lib.pretrained.weights import available_weights, load_pretrained, read_weights, weights_card
 from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import patches, photo_tensor, photos, read_photo

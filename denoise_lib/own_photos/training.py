@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .corruptions import parse_noise
-from .data import TEST_NOISE_SEED, NoisyImages, training_noise_seed
-from .internal.checks import (
+from ..corruptions import parse_noise
+from ..data import TEST_NOISE_SEED, NoisyImages, training_noise_seed
+from ..internal.checks import (
     check_choice,
     check_count,
     check_flag,
@@ -24,16 +24,16 @@ from .internal.checks import (
     check_path,
     kind,
 )
-from .internal.devices import default_device, machine
-from .internal.distributed import world
-from .metrics import predict, psnr, ssim
-from .noise import MILD, MODERATE, SEVERE, Blend
-from .own_photos import denoise_image
-from .pretrained.weights import write_weights
-from .sources.photographs import patches, photo_files, photo_tensor, photos, read_photo
-from .tnet import TinyDenoiser, TNet
-from .training import SCHEDULES, fit
-from .unet import count_parameters
+from ..internal.devices import default_device, machine
+from ..internal.distributed import world
+from ..metrics import predict, psnr, ssim
+from ..noise import MILD, MODERATE, SEVERE, Blend
+from ..pretrained.weights import write_weights
+from ..sources.photographs import patches, photo_files, photo_tensor, photos, read_photo
+from ..tnet import TinyDenoiser, TNet
+from ..training import SCHEDULES, fit
+from ..unet import count_parameters
+from .tiling import denoise_image
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"tiny-denoiser": TinyDenoiser, "tnet": TNet}
 LEVELS = (0.05, MILD, MODERATE, SEVERE, 0.50)

@@ -1,0 +1,1 @@
+"""A photo of one's own, of any size, denoised; and the training of the network that does it."""
