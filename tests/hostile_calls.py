@@ -19,23 +19,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from denoise_lib import (
-    alternatives,
-    benchmark,
-    corruptions,
-    data,
-    kernels,
-    limits,
-    losses,
-    metrics,
-    noise,
-    saliency,
-    timing,
-    tnet,
-    training,
-    training_speed,
-    unet,
-)
+from benchmarks import compile_and_stack, roofline, timing
+from benchmarks import run as benchmark
+from benchmarks import training as training_speed
+from denoise_lib import corruptions, data, kernels, losses, metrics, noise, saliency, tnet, training, unet
 from denoise_lib.display import assumptions, figures, notebook, sliders, views
 from denoise_lib.exercises import capstone, checker, exercise, judging
 from denoise_lib.internal import atomic_write, devices, parallel, tables
@@ -345,10 +332,10 @@ def long_calls() -> dict[str, Call]:
             training_speed.training_step,
             {**step, "setting": training_speed.SETTINGS["tnet"], "device": torch.device("cpu"), "compile_mode": "default"},
         ),
-        (limits.benchmark_limits, {"repeats": 1, "device": "cpu"}),
-        (alternatives.benchmark_alternatives, {"repeats": 1, "device": "cpu"}),
-        (alternatives.step_at_once, {**step, "models": [nn.Conv2d(1, 1, 1)], "noisy": batches, "target": batches, "lr": 1e-3}),
-        (alternatives.pay_back, {"first": 3.0, "compiled": 1.0, "plain": 2.0}),
+        (roofline.benchmark_limits, {"repeats": 1, "device": "cpu"}),
+        (compile_and_stack.benchmark_alternatives, {"repeats": 1, "device": "cpu"}),
+        (compile_and_stack.step_at_once, {**step, "models": [nn.Conv2d(1, 1, 1)], "noisy": batches, "target": batches, "lr": 1e-3}),
+        (compile_and_stack.pay_back, {"first": 3.0, "compiled": 1.0, "plain": 2.0}),
     ]
     return {
         f"{function.__module__.removeprefix('denoise_lib.')}.{function.__name__}": Call(
@@ -965,17 +952,17 @@ CALLS: dict[str, Call] = {
     "exercises.checker.Checks.export": Call(
         lambda path: checker.Checks([an_exercise()], answers()).export(path), lambda: {"path": "mine.csv"}
     ),
-    "timing.take_turns": Call(timing.take_turns, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}),
-    "benchmark.benchmark": Call(
+    "benchmarks.timing.take_turns": Call(timing.take_turns, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}),
+    "benchmarks.run.benchmark": Call(
         benchmark.benchmark,
         lambda: {"parts": ["a"], "output": "measured.json", "known": {"a": lambda: [{"name": "ours", "seconds": 1.0}]}},
     ),
-    "benchmark.benchmark_table": Call(benchmark.benchmark_table, lambda: {"content": stored("benchmark")}),
-    "benchmark.readme_speed_table": Call(benchmark.readme_speed_table, lambda: {"content": stored("benchmark")}),
-    "benchmark.limits_table": Call(benchmark.limits_table, lambda: {"content": stored("benchmark")}),
-    "benchmark.alternatives_table": Call(benchmark.alternatives_table, lambda: {"content": stored("benchmark")}),
-    "benchmark.growth_table": Call(benchmark.growth_table, lambda: {"content": stored("benchmark")}),
-    "timing.rows_of": Call(timing.rows_of, lambda: {"seconds": {"ours": 1.0, "theirs": 2.0}}),
+    "benchmarks.run.benchmark_table": Call(benchmark.benchmark_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.run.readme_speed_table": Call(benchmark.readme_speed_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.run.limits_table": Call(benchmark.limits_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.run.alternatives_table": Call(benchmark.alternatives_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.run.growth_table": Call(benchmark.growth_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.timing.rows_of": Call(timing.rows_of, lambda: {"seconds": {"ours": 1.0, "theirs": 2.0}}),
     "internal.parallel.run_jobs": Call(
         lambda work, jobs_, processes, scheduler: list(parallel.run_jobs(work, jobs_, processes=processes, scheduler=scheduler)),
         lambda: {"work": abs, "jobs_": [1, 2], "processes": 1, "scheduler": None},
@@ -1000,7 +987,7 @@ LEFT_OUT: dict[str, str] = {
             "internal.checkpoints.History", "exercises.exercise.Mistake", "exercises.exercise.Exercise", "exercises.exercise.Exercise.observe", "exercises.exercise.Outcome",
             "exercises.judging.Run", "papers.unet_vs_autoencoder.Recipe", "own_photos.files.Denoised", "own_photos.tiling.Geometry", "papers.photo_pairs.PhotoPairs",
             "papers.noise2noise_tnet.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
-            "limits.Cost", "training_speed.Setting",
+            "benchmarks.roofline.Cost", "benchmarks.training.Setting",
         ),
         RECORD,
     ),
@@ -1008,9 +995,9 @@ LEFT_OUT: dict[str, str] = {
         (
             "internal.checkpoints.CheckpointFolder", "internal.checkpoints.CheckpointFolder.file", "internal.checkpoints.code_of",
             "internal.checkpoints.TrainingState", "internal.checkpoints.TrainingState.load", "internal.checkpoints.TrainingState.try_to_save",
-            "internal.distributed", "limits.Meter", "limits.product_speed", "limits.convolution_speed", "limits.copy_speed",
-            "training_speed.Setting.pairs", "training_speed.OnePairAtATime", "training_speed.OnePairAtATime.__getitem__",
-            "training_speed.papers_loop", "internal.atomic_write", "sweeps",
+            "internal.distributed", "benchmarks.roofline.Meter", "benchmarks.roofline.product_speed", "benchmarks.roofline.convolution_speed", "benchmarks.roofline.copy_speed",
+            "benchmarks.training.Setting.pairs", "benchmarks.training.OnePairAtATime", "benchmarks.training.OnePairAtATime.__getitem__",
+            "benchmarks.training.papers_loop", "internal.atomic_write", "sweeps",
             "internal.devices.half_precision", "internal.batches.serve_batches", "internal.batches.count_pairs", "internal.devices.device_of",
             "corruptions.draw_per_pixel", "internal.checks.reading", "internal.seeding",
         ),

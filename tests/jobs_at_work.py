@@ -132,7 +132,7 @@ def note_verdicts() -> None:
 
 def take_the_fence_away() -> None:
     """Let this process find no bubblewrap."""
-    from denoise_lib.classroom.fence import strong_fence_works
+    from denoise_lib.classroom.sandbox.bubblewrap import strong_fence_works
 
     os.environ["PATH"] = ""
     strong_fence_works.cache_clear()

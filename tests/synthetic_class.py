@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from denoise_lib.classroom.fence import strong_fence_works
+from denoise_lib.classroom.sandbox.bubblewrap import strong_fence_works
 from denoise_lib.exercises.ps1_noise import NOISE_ASSIGNMENT
 
 FIRST, SECOND = (exercise.name for exercise in NOISE_ASSIGNMENT[:2])

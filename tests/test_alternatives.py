@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim import Adam
 
+from benchmarks import compile_and_stack as module
+from benchmarks.compile_and_stack import TOGETHER, benchmark_alternatives, pay_back, step_at_once
+from benchmarks.training import SETTINGS, training_step
 from denoise_lib import Autoencoder, TNet, UNet
-from denoise_lib import alternatives as module
-from denoise_lib.alternatives import TOGETHER, benchmark_alternatives, pay_back, step_at_once
 from denoise_lib.internal.devices import Precision
-from denoise_lib.training_speed import SETTINGS, training_step
 
 CPU = torch.device("cpu")
 FLOAT32 = Precision(CPU, False)

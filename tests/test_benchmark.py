@@ -11,8 +11,8 @@ import nbformat
 import pytest
 import torch
 
-from denoise_lib import benchmark as module
-from denoise_lib.benchmark import (
+from benchmarks import run as module
+from benchmarks.run import (
     PARTS,
     alternatives_table,
     benchmark,

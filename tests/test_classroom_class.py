@@ -23,9 +23,9 @@ from denoise_lib.classroom.collect import Roster, collect
 from denoise_lib.classroom.course import Course
 from denoise_lib.classroom.grading import Row, feedback, grade, read_rows
 from denoise_lib.classroom.pages import misconceptions
-from denoise_lib.classroom.process import Limits
 from denoise_lib.classroom.release import release
 from denoise_lib.classroom.reports import write_reports
+from denoise_lib.classroom.sandbox.process import Limits
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "notebooks" / "assignments" / "src"

@@ -16,10 +16,10 @@ from denoise_lib.__main__ import main
 from denoise_lib.classroom import grading
 from denoise_lib.classroom.collect import Roster, collect
 from denoise_lib.classroom.course import SOURCES, Course
-from denoise_lib.classroom.fence import FenceMissingError
 from denoise_lib.classroom.grading import grade
-from denoise_lib.classroom.process import Limits
 from denoise_lib.classroom.release import release
+from denoise_lib.classroom.sandbox.bubblewrap import FenceMissingError
+from denoise_lib.classroom.sandbox.process import Limits
 
 PS1, ROOT = "ps1_noise", Path(__file__).resolve().parents[1]
 ROSTER = Roster(["id"], [{"id": "ada"}, {"id": "bo"}, {"id": "cy"}, {"id": "di"}], "id")

@@ -21,13 +21,13 @@ from typing import Any
 
 import pytest
 
-from denoise_lib.classroom import examine as examining
-from denoise_lib.classroom import fence as fencing
-from denoise_lib.classroom import process as processing
-from denoise_lib.classroom.examine import MISSING, Examination, examine
-from denoise_lib.classroom.fence import STRONG, WEAK, FenceMissingError, choose_fence, command
-from denoise_lib.classroom.process import CRASHED, TIMED_OUT, Limits, WorkerError
-from denoise_lib.classroom.worker import NUMBERS_LIMIT, TEXT_LIMIT, CappedText, definitions, short_error, shortened
+from denoise_lib.classroom.sandbox import bubblewrap as fencing
+from denoise_lib.classroom.sandbox import process as processing
+from denoise_lib.classroom.sandbox import run_submission as examining
+from denoise_lib.classroom.sandbox.bubblewrap import STRONG, WEAK, FenceMissingError, choose_fence, command
+from denoise_lib.classroom.sandbox.process import CRASHED, TIMED_OUT, Limits, WorkerError
+from denoise_lib.classroom.sandbox.run_submission import MISSING, Examination, examine
+from denoise_lib.classroom.sandbox.worker import NUMBERS_LIMIT, TEXT_LIMIT, CappedText, definitions, short_error, shortened
 from denoise_lib.exercises.checker import EXERCISES
 from denoise_lib.exercises.exercise import NOT_ATTEMPTED, RIGHT, WRONG
 from denoise_lib.exercises.judging import Run, attempt

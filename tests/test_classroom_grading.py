@@ -14,11 +14,11 @@ from denoise_lib.__main__ import main
 from denoise_lib.classroom import grading, verdicts
 from denoise_lib.classroom.collect import Roster, collect
 from denoise_lib.classroom.course import SOURCES, Course
-from denoise_lib.classroom.examine import Examination
 from denoise_lib.classroom.grading import Row, grade, read_rows
-from denoise_lib.classroom.process import TIMED_OUT, Limits, WorkerError
 from denoise_lib.classroom.question_bank import QUESTIONS
 from denoise_lib.classroom.release import release
+from denoise_lib.classroom.sandbox.process import TIMED_OUT, Limits, WorkerError
+from denoise_lib.classroom.sandbox.run_submission import Examination
 from denoise_lib.classroom.verdicts import BORROWED, verdict
 from denoise_lib.exercises.exercise import RIGHT, Outcome
 

@@ -14,8 +14,8 @@ from denoise_lib.classroom.collect import read_roster
 from denoise_lib.classroom.course import Course, CourseError
 from denoise_lib.classroom.grading import grade
 from denoise_lib.classroom.pages import class_page, students_page
-from denoise_lib.classroom.process import Limits
 from denoise_lib.classroom.release import release
+from denoise_lib.classroom.sandbox.process import Limits
 from denoise_lib.classroom.verdicts import items, verdict
 
 ROOT = Path(__file__).resolve().parents[1]

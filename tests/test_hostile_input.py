@@ -322,7 +322,7 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("display.figures.tile", {"scale": "2**62"}),
     # never finished
     ("saliency.self_influence_with_error", {"probes": "2**62"}), ("training.fit", {"epochs": "2**62"}),
-    ("timing.take_turns", {"repeats": "2**62"}), ("papers.digit_classifier.train_classifier", {"epochs": "2**62"}),
+    ("benchmarks.timing.take_turns", {"repeats": "2**62"}), ("papers.digit_classifier.train_classifier", {"epochs": "2**62"}),
     # answered with NaN or infinity
     ("metrics.mse", {"a": "huge float64"}), ("metrics.mse", {"a": "large float16", "b": "float16"}),
     ("papers.saliency_statistics.summary", {"values": "huge float64"}),
@@ -378,7 +378,7 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     # contents of many parts
     ("papers.results.markdown_table", {"content": "None"}), ("papers.results.markdown_table", {"content": "own dict, all None"}),
     ("papers.noise2noise_tables.photo_table", {"content": "text"}), ("papers.smoothgrad_claims.claims_table", {"content": "dict"}),
-    ("benchmark.benchmark_table", {"content": "own dict, lists"}), ("papers.noise2noise_tables.mean_and_std", {"values": "list"}),
+    ("benchmarks.run.benchmark_table", {"content": "own dict, lists"}), ("papers.noise2noise_tables.mean_and_std", {"values": "list"}),
     ("papers.noise2noise_tables.model_name", {"network": "text"}), ("internal.atomic_write.write_json", {"content": "an object"}),
     ("internal.tables.table", {"rows": "images"}), ("display.notebook.headline", {"key": "list"}), ("papers.saliency_statistics.format_summary", {"value": "None"}),
     ("exercises.judging.compare", {"mine": "text"}), ("exercises.judging.attempt", {"seed": "None"}),

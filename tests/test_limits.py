@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
-from denoise_lib import limits as module
-from denoise_lib.limits import Meter, benchmark_limits, convolution_speed, copy_speed, product_speed
-from denoise_lib.training_speed import SETTINGS
+from benchmarks import roofline as module
+from benchmarks.roofline import Meter, benchmark_limits, convolution_speed, copy_speed, product_speed
+from benchmarks.training import SETTINGS
 
 CPU = torch.device("cpu")
 

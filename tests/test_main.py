@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 import denoise_lib
-from denoise_lib import benchmark as speed
+from benchmarks import run as speed
 from denoise_lib import data, training
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.internal import atomic_write

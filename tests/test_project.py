@@ -153,7 +153,7 @@ def test_readme_claims_are_rendered_from_the_results(readme):
     ("file", "name"), [("README.md", "speed"), ("CONTRIBUTING.md", "limits"), ("CONTRIBUTING.md", "growth")]
 )
 def test_tables_of_speed_are_rendered_from_the_results(file, name):
-    from denoise_lib import benchmark
+    from benchmarks import run as benchmark
 
     render = {"speed": benchmark.readme_speed_table, "limits": benchmark.limits_table, "growth": benchmark.growth_table}[name]
     content = json.loads((ROOT / "results" / "benchmark.json").read_text(encoding="utf-8"))

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from denoise_lib import timing as module
-from denoise_lib.timing import rows_of, take_turns
+from benchmarks import timing as module
+from benchmarks.timing import rows_of, take_turns
 
 
 class Clock:

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from denoise_lib import fit
-from denoise_lib import training_speed as module
-from denoise_lib.training_speed import (
+from benchmarks import training as module
+from benchmarks.training import (
     FACTORS,
     GROWTH,
     SETTINGS,
@@ -21,6 +20,7 @@ from denoise_lib.training_speed import (
     papers_loop,
     peak_memory,
 )
+from denoise_lib import fit
 
 CPU = torch.device("cpu")
 

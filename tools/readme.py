@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from denoise_lib.benchmark import alternatives_table, growth_table, limits_table, readme_speed_table
+from benchmarks.tables import alternatives_table, growth_table, limits_table, readme_speed_table
 from denoise_lib.classroom.question_bank import QUESTIONS
 from denoise_lib.classroom.questions import Question
 from denoise_lib.display.figures import panel, png, tile

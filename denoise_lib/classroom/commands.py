@@ -114,9 +114,9 @@ def _collect(options: argparse.Namespace) -> int:
 
 def _grade(options: argparse.Namespace) -> int:
     from .course import Course
-    from .fence import WEAK, choose_fence
     from .grading import grade
-    from .process import Limits
+    from .sandbox.bubblewrap import WEAK, choose_fence
+    from .sandbox.process import Limits
 
     check_count(options.jobs, "--jobs", example=2)
     fence = options.fence if options.scheduler else choose_fence(options.fence)  # the workers have fences of their own

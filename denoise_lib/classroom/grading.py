@@ -15,8 +15,8 @@ from tqdm import tqdm
 from ..internal.parallel import check_scheduler, run_jobs
 from .collect import read_collected
 from .course import Course, CourseError
-from .fence import choose_fence
-from .process import Limits
+from .sandbox.bubblewrap import choose_fence
+from .sandbox.process import Limits
 from .verdicts import (
     NOTHING,
     UNREADABLE,

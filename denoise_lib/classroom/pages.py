@@ -14,10 +14,10 @@ from jinja2 import Environment
 from ..exercises.checker import EXERCISES
 from ..exercises.exercise import NOT_ATTEMPTED, RIGHT, WRONG
 from .course import Course
-from .examine import MISSING
 from .grading import Row, handed_in
-from .process import CRASHED, TIMED_OUT
 from .question_bank import QUESTIONS
+from .sandbox.process import CRASHED, TIMED_OUT
+from .sandbox.run_submission import MISSING
 from .verdicts import WRITTEN
 
 COLOURS = {

@@ -21,14 +21,14 @@ from ..exercises.checker import EXERCISES
 from ..exercises.exercise import NOT_ATTEMPTED, RIGHT, Outcome
 from ..exercises.judging import NEARLY_RIGHT
 from ..internal.atomic_write import write_json
-from . import board
+from . import leaderboard
 from .course import Course, CourseError
-from .examine import MISSING, examine
-from .fence import FenceMissingError, choose_fence
-from .process import CRASHED, TIMED_OUT, Limits, WorkerError
 from .question_bank import QUESTIONS
 from .repair import UnreadableError, assignment_share, is_put_back, read_notebook, repair
-from .worker import short_error
+from .sandbox.bubblewrap import FenceMissingError, choose_fence
+from .sandbox.process import CRASHED, TIMED_OUT, Limits, WorkerError
+from .sandbox.run_submission import MISSING, examine
+from .sandbox.worker import short_error
 
 NOTHING, UNREADABLE, HANDED_IN = "nothing handed in", "unreadable", "handed in"
 """What there is of a student."""
@@ -191,11 +191,11 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str |
     if any(BORROWED.search(source) for source in sources):
         notes.append(HAVE_A_LOOK)
     functions = [item.name for item in todo if item.kind in ("exercise", "network")]
-    files, problem = board.files_for(shown, seed) if board.NETWORK in functions else ({}, None)
+    files, problem = leaderboard.files_for(shown, seed) if leaderboard.NETWORK in functions else ({}, None)
     found = examine(
         sources,
         functions, [item.name for item in todo if item.kind == "question"],
-        seed=seed, fence=choose_fence(fence), limits=limits, files=files, definitions_alone=board.NETWORK in functions,
+        seed=seed, fence=choose_fence(fence), limits=limits, files=files, definitions_alone=leaderboard.NETWORK in functions,
     )  # fmt: skip
     result: dict[str, Any] = {"status": HANDED_IN, "notes": [*notes, *found.notes], "items": {}, "psnr": None}
     result["stopped"] = bool(found.notes)
@@ -207,7 +207,7 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str |
             outcome = QUESTIONS[item.name].judge(found.answers.get(item.name, ""), seed)
             share = float(outcome.status == RIGHT)
         elif item.kind == "network":
-            outcome, share, result["psnr"] = board.score(found, problem, seed)
+            outcome, share, result["psnr"] = leaderboard.score(found, problem, seed)
         else:
             outcome = found.outcomes[item.name]
             share = 1.0 if outcome.status == RIGHT else 0.5 if outcome.mistake in NEARLY_RIGHT else 0.0

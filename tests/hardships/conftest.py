@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from denoise_lib.classroom.fence import strong_fence_works
+from denoise_lib.classroom.sandbox.bubblewrap import strong_fence_works
 
 from .helpers import Outcome
 from .runs import RUNS

@@ -15,7 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbval.plugin import get_sanitize_patterns
 
-from denoise_lib.classroom.fence import SYSTEM, readable_folders
+from denoise_lib.classroom.sandbox.bubblewrap import SYSTEM, readable_folders
 from tools.pairing import read_source
 from tools.run_notebooks import Report, read_headlines
 

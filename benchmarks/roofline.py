@@ -19,10 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from .internal.checks import check_count
-from .internal.devices import Precision, default_device, synchronize
-from .timing import MOST_REPEATS, Row, take_turns
-from .training_speed import SETTINGS, training_step
+from benchmarks.timing import MOST_REPEATS, Row, take_turns
+from benchmarks.training import SETTINGS, training_step
+from denoise_lib.internal.checks import check_count
+from denoise_lib.internal.devices import Precision, default_device, synchronize
 
 MATRIX = {"cpu": 1536, "cuda": 8192}
 WIDE, NARROW = 128, 20

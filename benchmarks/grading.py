@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..timing import Row, rows_of, take_turns
-from .course import SOURCES, Course
-from .nbgrader_api import open_api
-from .release import release
-from .verdicts import verdict
+from benchmarks.timing import Row, rows_of, take_turns
+from denoise_lib.classroom.course import SOURCES, Course
+from denoise_lib.classroom.nbgrader_api import open_api
+from denoise_lib.classroom.release import release
+from denoise_lib.classroom.verdicts import verdict
 
 NAME, STUDENT = "ps1_noise", "ada"
 

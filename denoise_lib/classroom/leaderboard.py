@@ -19,8 +19,8 @@ from ..metrics import predict, psnr
 from ..papers.baselines import tune_colour_filter
 from ..papers.photo_pairs import photo_pairs
 from ..pretrained.weights import load_pretrained
-from .examine import Examination
-from .process import decoded
+from .sandbox.process import decoded
+from .sandbox.run_submission import Examination
 
 NETWORK = "make_network"
 """The function that a student hands in."""

@@ -20,10 +20,18 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import mse_loss
 from torch.optim import Adam
 
-from .internal.checks import check_count, check_instance, check_list, check_model, check_number, check_same_shape, check_tensor
-from .internal.devices import Precision, default_device, synchronize
-from .timing import MOST_REPEATS, Row, rows_of, take_turns
-from .training_speed import SETTINGS, training_step
+from benchmarks.timing import MOST_REPEATS, Row, rows_of, take_turns
+from benchmarks.training import SETTINGS, training_step
+from denoise_lib.internal.checks import (
+    check_count,
+    check_instance,
+    check_list,
+    check_model,
+    check_number,
+    check_same_shape,
+    check_tensor,
+)
+from denoise_lib.internal.devices import Precision, default_device, synchronize
 
 TOGETHER = 3
 """Networks at once: the first paper's noise levels."""

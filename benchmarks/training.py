@@ -21,14 +21,14 @@ from torch.nn.functional import mse_loss
 from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset
 
-from .data import NoisyImages, NoisyPairs
-from .internal.checks import check_choice, check_count, check_instance
-from .internal.devices import Precision, default_device
-from .noise import MODERATE, Blend, Gaussian
-from .timing import MOST_REPEATS, Row, rows_of, take_turns
-from .tnet import TNet
-from .training import fit
-from .unet import Autoencoder, UNet
+from benchmarks.timing import MOST_REPEATS, Row, rows_of, take_turns
+from denoise_lib.data import NoisyImages, NoisyPairs
+from denoise_lib.internal.checks import check_choice, check_count, check_instance
+from denoise_lib.internal.devices import Precision, default_device
+from denoise_lib.noise import MODERATE, Blend, Gaussian
+from denoise_lib.tnet import TNet
+from denoise_lib.training import fit
+from denoise_lib.unet import Autoencoder, UNet
 
 STEPS = {"cpu": 16, "cuda": 150}
 """Steps of one round: seconds of work."""
@@ -236,7 +236,7 @@ def peak_memory(what: str, factor: int, device: torch.device | str | None = None
     if not STATUS.exists():
         return None
     # In a process of its own: memory that was freed before would be used again, and not be counted.
-    program = f"from denoise_lib.training_speed import print_peak; print_peak({what!r}, {factor})"
+    program = f"from benchmarks.training import print_peak; print_peak({what!r}, {factor})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return int(done.stdout)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from ..exercises.judging import Run
+    from ...exercises.judging import Run
 
 TEXT_LIMIT = 4_000
 """Characters of a cell's output that are kept."""
@@ -114,7 +114,7 @@ class Desk:
 
     def find(self, functions: dict[str, Any], answers: dict[str, str], job: dict[str, Any]) -> None:
         """Note what the cells have defined so far, under the names that the job asks for."""
-        from ..exercises.judging import is_stub
+        from ...exercises.judging import is_stub
 
         for name in job["functions"]:  # the last one that does something; a later variable of that name does not hide it
             with contextlib.suppress(Exception):  # of an object that does not let itself be looked at
@@ -190,8 +190,8 @@ def work(job: dict[str, Any], tell: Callable[..., None]) -> None:
     """All steps of a job that are not to be skipped."""
     import torch
 
-    from ..exercises.checker import EXERCISES
-    from ..exercises.judging import Run, attempt
+    from ...exercises.checker import EXERCISES
+    from ...exercises.judging import Run, attempt
 
     torch.set_num_threads(1)
     desk = Desk()
@@ -260,7 +260,7 @@ def outputs_of(make_network: Callable[[], Any], job: dict[str, Any]) -> dict[str
     """Build the student's network, load its weights, and denoise the hidden pictures; these lie beside the job."""
     from safetensors.torch import load_file, save
 
-    from ..metrics import predict
+    from ...metrics import predict
 
     folder = Path(job["folder"])
     try:

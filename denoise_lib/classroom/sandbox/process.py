@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..exercises.judging import Run
-from .fence import STRONG, WEAK, command
+from ...exercises.judging import Run
+from .bubblewrap import STRONG, WEAK, command
 from .worker import IMAGE_LIMIT, TEXT_LIMIT
 
 CRASHED, TIMED_OUT = "crashed", "timed out"

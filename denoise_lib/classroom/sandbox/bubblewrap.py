@@ -92,7 +92,7 @@ def _packages() -> set[Path]:
 
 def command(fence: str, job: Path) -> tuple[list[str], dict[str, str]]:
     """How the worker is started on a job, and its environment; the job's folder is read-only behind the strong fence."""
-    start = [sys.executable, "-m", "denoise_lib.classroom.worker"]
+    start = [sys.executable, "-m", "denoise_lib.classroom.sandbox.worker"]
     if fence == WEAK:
         kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
         home = {"HOME": str(job.parent), "IPYTHONDIR": str(job.parent / ".ipython"), "TMPDIR": str(job.parent)}
@@ -134,7 +134,7 @@ def _walls(job_folder: Path | None) -> list[str]:
     paths = {place / classroom.relative_to(real) for place in bound if classroom.is_relative_to(real := place.resolve())}
     for path in sorted(paths):
         walls += ["--tmpfs", str(path)]
-        for name in ("__init__.py", "worker.py"):
+        for name in ("__init__.py", "sandbox/__init__.py", "sandbox/worker.py"):
             walls += ["--ro-bind", str(classroom / name), str(path / name)]
         walls += ["--remount-ro", str(path)]
     if job_folder is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .internal.checks import check_count, check_function, check_keys, check_number, kind
+from denoise_lib.internal.checks import check_count, check_function, check_keys, check_number, kind
 
 MOST_REPEATS = 10_000
 Row = dict[str, Any]

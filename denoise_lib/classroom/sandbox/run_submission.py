@@ -13,10 +13,10 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..exercises.checker import EXERCISES
-from ..exercises.exercise import NOT_ATTEMPTED, Outcome
-from ..exercises.judging import Run, compare
-from .fence import MACHINE, SYSTEM, WEAK, readable_folders
+from ...exercises.checker import EXERCISES
+from ...exercises.exercise import NOT_ATTEMPTED, Outcome
+from ...exercises.judging import Run, compare
+from .bubblewrap import MACHINE, SYSTEM, WEAK, readable_folders
 from .process import CRASHED, SET_UP, TIMED_OUT, TOO_LONG, Limits, Stop, Told, one_process, writable
 
 MISSING = "missing"
