@@ -75,7 +75,7 @@ fast: $(STAMP)  ## those of the unit tests that take minutes together: all but t
 
 # Other systems, other versions: not the instructor's tools, whose fence is Linux's, and not the browser.
 portable: $(STAMP)  ## the tests of what students use, on any system
-	@$(RUN) -m pytest -q tests --ignore=tests/browser --ignore=tests/hardships --ignore-glob='tests/test_classroom_*'
+	@$(RUN) -m pytest -q tests --ignore=tests/browser --ignore=tests/hardships --ignore=tests/classroom
 
 results: $(STAMP)  ## all of results/ again on a small budget, each number compared with its band (minutes)
 	@$(SAME) $(RUN) -m tools.small_results
@@ -108,7 +108,7 @@ $(WIDGETS)/.installed: Makefile
 	@touch "$@"
 
 widgets: $(STAMP) $(WIDGETS)/.installed  ## the explorers' tests again, with Colab's ipywidgets 7
-	@PYTHONPATH="$(CURDIR)/$(WIDGETS)" $(RUN) -m pytest -q tests/test_explorers.py
+	@PYTHONPATH="$(CURDIR)/$(WIDGETS)" $(RUN) -m pytest -q tests/display/test_sliders.py
 
 nbval: $(STAMP)  ## execute every notebook and compare what it prints with what is stored
 	@$(SAME) $(RUN) -m pytest $(SHARED) --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg \

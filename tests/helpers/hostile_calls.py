@@ -126,7 +126,7 @@ def picture() -> np.ndarray:
 
 @cache
 def _weights() -> bytes:
-    return (Path(weights.__file__).parent / "pretrained" / "tnet.safetensors").read_bytes()
+    return (Path(weights.__file__).parent / "tnet.safetensors").read_bytes()
 
 
 @cache

@@ -18,7 +18,7 @@ from denoise_lib.classroom.release import release
 from denoise_lib.classroom.sandbox.process import Limits
 from denoise_lib.classroom.verdicts import items, verdict
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "notebooks" / "assignments" / "src"
 PS1 = "ps1_noise"
 LIMITS = Limits(cell_seconds=40, function_seconds=12, total_seconds=400)

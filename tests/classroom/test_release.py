@@ -15,7 +15,7 @@ from denoise_lib.classroom.release import leaked_lines, release, render, sources
 from tools import assignments
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks" / "assignments"
 HEAD = '"grade_id": "half%s", "locked": %s, "schema_version": 3, "solution": %s, "task": false'
 SOURCE = f'''# %% [markdown]

@@ -1,4 +1,4 @@
-"""What `test_jobs.py` has done by other processes; a Dask worker loads this file when it starts, and `dask_setup` is called.
+"""What `test_parallel.py` has done by other processes; a Dask worker loads this file when it starts, and `dask_setup` is called.
 
 A job appends its name to `log` in the folder JOBS_FOLDER, and a worker dies in the job whose name stands in `deadly` there.
 """

@@ -34,7 +34,7 @@ from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.unet import UNet
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RUNS = [
     Run("unet", level, recipe, "small", 1, seed)
     for seed in (0, 1)
@@ -49,7 +49,7 @@ SWEEP = ["reproduce", "unet-vs-autoencoder", "--networks", "unet", "--levels", "
 def local_cluster(workers: int) -> Iterator[Any]:
     from distributed import LocalCluster
 
-    preload = str(ROOT / "tests" / "jobs_at_work.py")
+    preload = str(ROOT / "tests" / "helpers" / "jobs_at_work.py")
     with LocalCluster(
         n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0", preload=preload, silence_logs=50
     ) as cluster:

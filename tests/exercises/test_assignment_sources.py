@@ -28,7 +28,7 @@ from denoise_lib.exercises.ps3_noise2noise import NOISE2NOISE_ASSIGNMENT
 from denoise_lib.exercises.ps4_smoothgrad import SALIENCY_ASSIGNMENT
 from tools.badges import repository_of
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "assignments" / "src"
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "assignments" / "src"
 SETS: dict[str, tuple[Exercise, ...]] = {
     "ps1_noise": NOISE_ASSIGNMENT,
     "ps2_networks": NETWORK_ASSIGNMENT,

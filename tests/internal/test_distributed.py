@@ -19,7 +19,7 @@ from denoise_lib import UNet
 from denoise_lib.internal.distributed import World, join, world
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 CURVES = ("fixed", "fresh", "colour", "function", "loader", "uninterrupted", "checkpoint")
 
@@ -35,7 +35,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     seen = {}
     for processes in (1, 2, 3):
         folder = tmp_path_factory.mktemp(f"of-{processes}")
-        done = torchrun(processes, str(ROOT / "tests" / "distributed_training.py"), str(folder), folder=folder)
+        done = torchrun(processes, str(ROOT / "tests" / "helpers" / "distributed_training.py"), str(folder), folder=folder)
         assert done.returncode == 0, done.stderr[-3000:]
         for rank in range(processes):
             seen[f"{rank} of {processes}"] = json.loads((folder / f"{rank}-of-{processes}.json").read_text())

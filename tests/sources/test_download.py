@@ -455,7 +455,7 @@ def test_a_killed_download_is_gone_on_with(site: Site, tmp_path: Path) -> None:
     url = site.serve(FILE, Reply(content, ranges=True, cut=60_000, silent=True), Reply(content, ranges=True))
     arguments = [url], tmp_path / FILE, md5(content), size
     program = f"from pathlib import *\nfrom denoise_lib.sources.download import *\ndownload_file(*{arguments!r}, advice='wait')"
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parent.parent)
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
     try:
         wait_for(60_000, tmp_path)
     finally:

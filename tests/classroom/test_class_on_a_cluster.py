@@ -21,7 +21,7 @@ from denoise_lib.classroom.release import release
 from denoise_lib.classroom.sandbox.bubblewrap import FenceMissingError
 from denoise_lib.classroom.sandbox.process import Limits
 
-PS1, ROOT = "ps1_noise", Path(__file__).resolve().parents[1]
+PS1, ROOT = "ps1_noise", Path(__file__).resolve().parents[2]
 ROSTER = Roster(["id"], [{"id": "ada"}, {"id": "bo"}, {"id": "cy"}, {"id": "di"}], "id")
 LIMITS = Limits(cell_seconds=40, function_seconds=12, total_seconds=400)
 
@@ -34,7 +34,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     monkeypatch.setenv("JOBS_FOLDER", str(tmp_path / "jobs"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "helpers"))
     work.folder().mkdir()
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50) as cluster,

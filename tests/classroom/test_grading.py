@@ -23,7 +23,7 @@ from denoise_lib.classroom.verdicts import BORROWED, verdict
 from denoise_lib.exercises.exercise import RIGHT, Outcome
 
 PS1, SEED = "ps1_noise", 5
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ROSTER = Roster(["id"], [{"id": "ada"}, {"id": "bo"}], "id")
 
 

@@ -11,7 +11,7 @@ from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.papers.results import read_results
 from tools import small_results
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FILTER = "digits median filter mild, MSE"
 RESULTS = ("unet_vs_autoencoder", "tnet", "smoothgrad")
 

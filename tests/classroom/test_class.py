@@ -27,7 +27,7 @@ from denoise_lib.classroom.release import release
 from denoise_lib.classroom.reports import write_reports
 from denoise_lib.classroom.sandbox.process import Limits
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "notebooks" / "assignments" / "src"
 PS1 = "ps1_noise"
 LIMITS = Limits(cell_seconds=10, function_seconds=6, total_seconds=400, memory_gb=1.5)
