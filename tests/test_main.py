@@ -24,7 +24,7 @@ from denoise_lib.own_photos import files as own_photo_files
 from denoise_lib.own_photos import training as photo_training
 from denoise_lib.own_photos.tiling import denoise_image
 from denoise_lib.papers import noise2noise_tnet, results, smoothgrad_claims, unet_vs_autoencoder
-from denoise_lib.papers import photo_pairs as photo_pairs_module
+from denoise_lib.papers import pairs as photo_pairs_module
 from denoise_lib.pretrained import weights
 from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.sources.download import DataError

@@ -17,7 +17,7 @@ from ..exercises.capstone import check_size, unpack_weights
 from ..exercises.exercise import RIGHT, WRONG, Outcome
 from ..metrics import predict, psnr
 from ..papers.baselines import tune_colour_filter
-from ..papers.photo_pairs import photo_pairs
+from ..papers.pairs import photo_pairs
 from ..pretrained.weights import load_pretrained
 from .sandbox.process import decoded
 from .sandbox.run_submission import Examination

@@ -106,7 +106,7 @@ def _cell(options: argparse.Namespace) -> int:
 def _reproduce_photos(options: argparse.Namespace) -> int:
     from ..internal.checks import check_count
     from . import noise2noise_tnet
-    from . import photo_pairs as photo_pairs_module
+    from . import pairs as photo_pairs_module
     from .noise2noise_tables import photo_table
 
     photos = photo_pairs_module.Photos(options.photos, options.held_out, _cell(options), options.about)

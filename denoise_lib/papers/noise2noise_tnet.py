@@ -42,7 +42,7 @@ from ..training import fit
 from ..unet import count_parameters
 from .clipping import clipping_run
 from .noise2noise_tables import photo_table
-from .photo_pairs import MOST_PAIRS, PhotoPairs, Photos, photo_pairs
+from .pairs import MOST_PAIRS, PhotoPairs, Photos, photo_pairs
 from .results import read_results, results_file
 from .study import checkpoint_file, keep_run, kept_result, sweep
 
@@ -225,10 +225,10 @@ def reproduce(
         _check_photos(result.get("photos"), fingerprint, f"{run.name}.json")
         results[run.name] = result
     done = _known_runs(path) | results
-    return _add(path, {"runs": [done[name] for name in sorted(done)], "photos": describe(photos)})
+    return _add(path, {"runs": [done[name] for name in sorted(done)], "photos": describe_photos(photos)})
 
 
-def describe(photos: Photos) -> dict[str, Any]:
+def describe_photos(photos: Photos) -> dict[str, Any]:
     """What the sets are, and how noisy: counts, and PSNR of the noisy images in both definitions."""
     facts: dict[str, Any] = {"about": _check_source(photos).about, "cell": photos.cell}
     for name, pairs in photos.test_sets().items():

@@ -24,7 +24,7 @@ from ..pretrained.weights import load_pretrained
 from ..saliency import MOST_SAMPLES, self_influence
 from ..tnet import TNet
 from .digit_classifier import DIGIT_NETWORKS, classifier_facts, digit_versions, train_classifier
-from .photo_pairs import TEST_PAIRS, distinct_photos, photo_pairs
+from .pairs import TEST_PAIRS, distinct_photos, photo_pairs
 from .results import read_results, results_file
 from .saliency_statistics import (
     BINS,

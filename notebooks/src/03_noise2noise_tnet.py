@@ -77,7 +77,7 @@ from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.losses import CORRUPTIONS, best_prediction, corrupted_pixel
 from denoise_lib.papers.clipping import clipping_run
 from denoise_lib.papers.noise2noise_tables import PAPER_MODELS, PAPER_RATES, format_psnr, model_name, summarize_photo_runs
-from denoise_lib.papers.photo_pairs import photo_pairs
+from denoise_lib.papers.pairs import photo_pairs
 from denoise_lib.papers.results import read_results
 from denoise_lib.sources.photographs import read_photo, square
 from denoise_lib.tnet import Noise2NoiseUNet, SelfEnsemble

@@ -72,7 +72,7 @@ from denoise_lib.exercises.checker import check
 from denoise_lib.internal.tables import table
 from denoise_lib.kernels import effective_receptive_field, filters, radius, windows
 from denoise_lib.papers.digit_classifier import class_score, classifier_facts, digit_versions, train_classifier
-from denoise_lib.papers.photo_pairs import photo_pairs
+from denoise_lib.papers.pairs import photo_pairs
 from denoise_lib.papers.results import read_results
 from denoise_lib.papers.saliency_statistics import (
     BINS,

@@ -42,7 +42,7 @@ from denoise_lib.papers import (
     smoothgrad_claims,
     unet_vs_autoencoder,
 )
-from denoise_lib.papers import photo_pairs as photo_pairs_module
+from denoise_lib.papers import pairs as photo_pairs_module
 from denoise_lib.pretrained import weights
 from denoise_lib.sources import digits, photographs
 
@@ -279,7 +279,7 @@ def long_calls() -> dict[str, Call]:
             noise2noise_tnet.reproduce,
             {"runs": [photo_run()], "photos": photos, "output": "a.json", "device": "cpu", "jobs": 1, "scheduler": None},
         ),
-        (noise2noise_tnet.describe, {"photos": photos}),
+        (noise2noise_tnet.describe_photos, {"photos": photos}),
         (noise2noise_tnet.measure_untrained, {"photos": photos, "output": "a.json", "seeds": 1}),
         (noise2noise_tnet.measure_baselines, {"photos": photos, "output": "a.json", "tuning_images": 1}),
         (clipping.clipping_run, {"clip": True, "seed": 0, "mu": 0.25, "epochs": 1}),
@@ -503,7 +503,7 @@ CALLS: dict[str, Call] = {
     "data.training_noise_seed": Call(data.training_noise_seed, lambda: {"seed": 0}),
     "data.clean_is_float": Call(data.clean_is_float, lambda: {"clean": gray(), "name": "clean"}, fixed=("name",)),
     "data.as_float_images": Call(data.as_float_images, lambda: {"images": gray(), "name": "images"}, fixed=("name",)),
-    "papers.photo_pairs.photo_pairs": Call(
+    "papers.pairs.photo_pairs": Call(
         photo_pairs_module.photo_pairs,
         lambda: {
             "split": "test",
@@ -518,7 +518,7 @@ CALLS: dict[str, Call] = {
         },
         examples=8,
     ),
-    "papers.photo_pairs.distinct_photos": Call(
+    "papers.pairs.distinct_photos": Call(
         photo_pairs_module.distinct_photos, lambda: {"split": "test", "source": "builtin", "count": 10, "first": 3, "seed": 0}
     ),
     "losses.corrupted_pixel": Call(
@@ -820,10 +820,10 @@ CALLS: dict[str, Call] = {
         unet_vs_autoencoder.training_images, lambda: {"run": unet_vs_autoencoder.Run("unet", "mild", data="small")}, examples=4
     ),
     "papers.unet_vs_autoencoder.test_pairs": Call(unet_vs_autoencoder.test_pairs, lambda: {"size": "small", "mu": 0.25}, examples=4),
-    "papers.photo_pairs.Photos": Call(
+    "papers.pairs.Photos": Call(
         photo_pairs_module.Photos, lambda: {"train": "builtin", "held_out": None, "cell": 2, "about": "photos"}
     ),
-    "papers.photo_pairs.Photos.training_pairs": Call(
+    "papers.pairs.Photos.training_pairs": Call(
         photo_pairs_module.Photos("builtin", cell=2).training_pairs, lambda: {"count": 2}, wrong_only=True
     ),
     "papers.noise2noise_tnet.PhotoRun": Call(noise2noise_tnet.PhotoRun, lambda: dict(vars(photo_run()))),
@@ -985,7 +985,7 @@ LEFT_OUT: dict[str, str] = {
     **dict.fromkeys(
         (
             "internal.checkpoints.History", "exercises.exercise.Mistake", "exercises.exercise.Exercise", "exercises.exercise.Exercise.observe", "exercises.exercise.Outcome",
-            "exercises.judging.Run", "papers.unet_vs_autoencoder.Recipe", "own_photos.files.Denoised", "own_photos.tiling.Geometry", "papers.photo_pairs.PhotoPairs",
+            "exercises.judging.Run", "papers.unet_vs_autoencoder.Recipe", "own_photos.files.Denoised", "own_photos.tiling.Geometry", "papers.pairs.PhotoPairs",
             "papers.noise2noise_tnet.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
             "benchmarks.roofline.Cost", "benchmarks.training.Setting",
         ),

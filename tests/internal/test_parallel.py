@@ -27,7 +27,7 @@ from denoise_lib.internal.parallel import JobsError, run_jobs
 from denoise_lib.metrics import evaluate
 from denoise_lib.papers import noise2noise_tnet, study, unet_vs_autoencoder
 from denoise_lib.papers.noise2noise_tnet import PhotoRun
-from denoise_lib.papers.photo_pairs import Photos
+from denoise_lib.papers.pairs import Photos
 from denoise_lib.papers.results import read_results
 from denoise_lib.papers.unet_vs_autoencoder import Run, reproduce
 from denoise_lib.pretrained.weights import read_weights

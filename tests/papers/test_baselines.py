@@ -22,7 +22,7 @@ from denoise_lib.papers.baselines import (
     fit_baseline,
     tune_colour_filter,
 )
-from denoise_lib.papers.photo_pairs import photo_pairs
+from denoise_lib.papers.pairs import photo_pairs
 
 
 def noisy_digits(digits: Tensor, mu: float = 0.25, seed: int = 0) -> tuple[Tensor, Tensor]:

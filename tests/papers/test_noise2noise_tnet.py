@@ -23,7 +23,7 @@ from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.metrics import evaluate, predict, psnr
 from denoise_lib.noise import Gaussian
 from denoise_lib.papers import baselines, clipping, noise2noise_tnet
-from denoise_lib.papers import photo_pairs as photo_pairs_module
+from denoise_lib.papers import pairs as photo_pairs_module
 from denoise_lib.papers.clipping import clipping_run
 from denoise_lib.papers.noise2noise_tables import photo_table
 from denoise_lib.papers.noise2noise_tnet import (
@@ -31,7 +31,7 @@ from denoise_lib.papers.noise2noise_tnet import (
     RECIPES,
     PhotoRun,
     Recipe,
-    describe,
+    describe_photos,
     execute,
     export_weights,
     measure_baselines,
@@ -41,7 +41,7 @@ from denoise_lib.papers.noise2noise_tnet import (
     table_runs,
     training_set,
 )
-from denoise_lib.papers.photo_pairs import PhotoPairs, Photos, photo_pairs
+from denoise_lib.papers.pairs import PhotoPairs, Photos, photo_pairs
 from denoise_lib.papers.results import read_results
 from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.tnet import BaseNet, SelfEnsemble, TinyDenoiser, TNet
@@ -436,7 +436,7 @@ def test_reproduce_merges_and_does_not_train_again(tmp_path: Path, no_training: 
     assert plain(both["runs"][1]) == plain(first["runs"][0])
     assert read_results(output) == json.loads(json.dumps(both))
     assert output.with_suffix(".md").read_text(encoding="utf-8") == photo_table(both)
-    assert both["photos"] == describe(PHOTOS) and both["about"] and both["command"]
+    assert both["photos"] == describe_photos(PHOTOS) and both["about"] and both["command"]
     assert sorted(os.listdir(tmp_path)) == ["runs", "table.json", "table.md"]
 
     no_training()
@@ -509,7 +509,7 @@ def test_a_held_out_set_may_come_later(album: Path, tmp_path: Path) -> None:
 
 def test_describe_tells_how_noisy_the_sets_are(album: Path) -> None:
     photos = Photos("builtin", str(album), cell=4, about="seven photos")
-    facts = describe(photos)
+    facts = describe_photos(photos)
     assert facts["about"] == "seven photos" and facts["cell"] == 4 and set(facts) == {"about", "cell", "test", "held-out"}
     for name, pairs in photos.test_sets().items():
         noisy, clean = (part.double().numpy() / 255 for part in (pairs.first, pairs.clean))
@@ -539,7 +539,7 @@ def test_measure_untrained(tmp_path: Path) -> None:
             torch.manual_seed(seed)
             assert value == pytest.approx(scored(BaseNet(), pairs), rel=1e-5)
     assert len(set(measured["psnr"])) == 3
-    assert measured["black_psnr"] == pytest.approx(describe(PHOTOS)["test"]["black_psnr"])
+    assert measured["black_psnr"] == pytest.approx(describe_photos(PHOTOS)["test"]["black_psnr"])
     assert read_results(path) == json.loads(json.dumps(content)) and content["runs"] == []
 
 

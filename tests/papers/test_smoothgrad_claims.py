@@ -18,7 +18,7 @@ from denoise_lib.metrics import predict, psnr
 from denoise_lib.noise import add_noise
 from denoise_lib.papers import digit_classifier, smoothgrad_claims
 from denoise_lib.papers.digit_classifier import DIGIT_NETWORKS, class_score, classifier_facts, digit_versions, train_classifier
-from denoise_lib.papers.photo_pairs import PhotoPairs, photo_pairs
+from denoise_lib.papers.pairs import PhotoPairs, photo_pairs
 from denoise_lib.papers.results import read_results
 from denoise_lib.papers.saliency_statistics import (
     BINS,

@@ -22,7 +22,7 @@ from denoise_lib.metrics import mse, predict, psnr
 from denoise_lib.papers import results, unet_vs_autoencoder
 from denoise_lib.papers.noise2noise_tnet import NETWORKS as PHOTO_NETWORKS
 from denoise_lib.papers.noise2noise_tnet import test_images as photo_test_images
-from denoise_lib.papers.photo_pairs import photo_pairs
+from denoise_lib.papers.pairs import photo_pairs
 from denoise_lib.pretrained import weights
 from denoise_lib.pretrained.weights import (
     WeightsError,

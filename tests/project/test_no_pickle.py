@@ -11,7 +11,7 @@ from torch import Tensor
 import denoise_lib
 from denoise_lib.data import NoisyImages, mnist, photos
 from denoise_lib.noise import Blend
-from denoise_lib.papers.photo_pairs import photo_pairs
+from denoise_lib.papers.pairs import photo_pairs
 from denoise_lib.pretrained.weights import available_weights, load_pretrained
 from denoise_lib.training import fit
 from denoise_lib.unet import UNet

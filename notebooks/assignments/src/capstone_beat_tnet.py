@@ -77,7 +77,7 @@ from denoise_lib import NoisyPairs, evaluate, fit, load_pretrained, mse, predict
 from denoise_lib.display.figures import panel, picture, tile
 from denoise_lib.exercises.capstone import PARAMETER_LIMIT, hand_in, leader_board_score
 from denoise_lib.internal.checkpoints import checkpoint_folder
-from denoise_lib.papers.photo_pairs import photo_pairs
+from denoise_lib.papers.pairs import photo_pairs
 
 SEED = 0  # of the first weights and of the order of the pairs: try several
 FULL = torch.cuda.is_available()  # train for real, or briefly

@@ -16,8 +16,8 @@ from torch import Tensor
 from denoise_lib.corruptions import PointSample
 from denoise_lib.data import NoisyPairs
 from denoise_lib.metrics import psnr
-from denoise_lib.papers import photo_pairs as pairs_module
-from denoise_lib.papers.photo_pairs import PhotoPairs, photo_pairs
+from denoise_lib.papers import pairs as pairs_module
+from denoise_lib.papers.pairs import PhotoPairs, photo_pairs
 from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import photo_files, photos
 
