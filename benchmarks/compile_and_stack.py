@@ -20,7 +20,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import mse_loss
 from torch.optim import Adam
 
-from benchmarks.timing import MOST_REPEATS, Row, rows_of, take_turns
+from benchmarks.timing import MOST_REPEATS, Row, rows_of, time_interleaved
 from benchmarks.training import SETTINGS, training_step
 from denoise_lib.internal.checks import (
     check_count,
@@ -70,13 +70,13 @@ def _compiled(network: str, device: torch.device, repeats: int) -> list[Row]:
                 failed.append({"name": name, "not_measured": str(error).strip().splitlines()[0]})
             else:
                 steps[name], starts[name] = step, time.perf_counter() - begin
-        rows = rows_of(take_turns(steps, repeats))
+        rows = rows_of(time_interleaved(steps, repeats))
     for row in rows[1:]:
-        row |= pay_back(starts[row["name"]], row["seconds"], rows[0]["seconds"])
+        row |= break_even(starts[row["name"]], row["seconds"], rows[0]["seconds"])
     return [*rows, *failed]
 
 
-def pay_back(first: float, compiled: float, plain: float) -> Row:
+def break_even(first: float, compiled: float, plain: float) -> Row:
     """How many steps it takes until a compiled network's start is made up for.
 
     Args:
@@ -99,14 +99,14 @@ def _together(network: str, device: torch.device, repeats: int) -> list[Row]:
     pairs = setting.pairs(setting.batch_size).batches(setting.batch_size, device)
     noisy, target = (part.expand(TOGETHER, *part.shape) for part in next(pairs))
     models = [setting.model().to(device) for _ in range(TOGETHER)]
-    contestants: dict[str, Callable[[], object]] = {
+    candidates: dict[str, Callable[[], object]] = {
         f"{network}: {TOGETHER} networks, one by one": lambda: [step() for step in alone],
-        f"{network}: {TOGETHER} networks at once": step_at_once(models, noisy, target, lr=setting.lr, precision=precision),
+        f"{network}: {TOGETHER} networks at once": vmapped_step(models, noisy, target, lr=setting.lr, precision=precision),
     }
-    return rows_of(take_turns(contestants, repeats))
+    return rows_of(time_interleaved(candidates, repeats))
 
 
-def step_at_once(models: Sequence[nn.Module], noisy: Tensor, target: Tensor, *, lr: float, precision: Precision) -> Step:
+def vmapped_step(models: Sequence[nn.Module], noisy: Tensor, target: Tensor, *, lr: float, precision: Precision) -> Step:
     """A step of training for K networks at once, on K batches.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import Row, rows_of, take_turns
+from benchmarks.timing import Row, rows_of, time_interleaved
 from denoise_lib.classroom.course import SOURCES, Course
 from denoise_lib.classroom.nbgrader_api import open_api
 from denoise_lib.classroom.release import release
@@ -30,12 +30,12 @@ def benchmark_grading(repeats: int = 5) -> list[Row]:
         other = Course(Path(scratch) / "theirs")
         shutil.copytree(course.root, other.root)
         with open_api(course) as ours, open_api(other, plain=True) as theirs:
-            contestants: dict[str, Callable[[], object]] = {
+            candidates: dict[str, Callable[[], object]] = {
                 "verdict, behind the fence": lambda: _verdict(course),
                 "verdict and gradebook": lambda: [step(given) for step, given in ((_verdict, course), (_autograde, ours))],
                 "nbgrader by itself, in a kernel": lambda: _autograde(theirs),
             }
-            return rows_of(take_turns(contestants, repeats))
+            return rows_of(time_interleaved(candidates, repeats))
 
 
 def _verdict(course: Course) -> None:

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from benchmarks.timing import MOST_REPEATS, Row, rows_of, take_turns
+from benchmarks.timing import MOST_REPEATS, Row, rows_of, time_interleaved
 from denoise_lib.display.figures import panel, png, residual, tile
 from denoise_lib.display.views import example_digits, models_for, noisy_copy, render_denoised
 from denoise_lib.internal.checks import check_count, check_path
@@ -41,7 +41,7 @@ def benchmark_saliency(repeats: int = 9) -> list[Row]:
     def ours() -> Tensor:
         return smoothgrad(score, x, n_samples=SAMPLES, noise_level=NOISE_LEVEL, generator=torch.Generator().manual_seed(0))
 
-    contestants: dict[str, Callable[[], object]] = {"ours": ours}
+    candidates: dict[str, Callable[[], object]] = {"ours": ours}
     difference = None
     if find_spec("captum") is not None:
         from captum.attr import NoiseTunnel, Saliency
@@ -54,13 +54,13 @@ def benchmark_saliency(repeats: int = 9) -> list[Row]:
             )
             return attributed
 
-        contestants["captum, as it comes (all samples at once)"] = lambda: captum(None)
-        contestants["captum, 4 samples at once"] = lambda: captum(4)
+        candidates["captum, as it comes (all samples at once)"] = lambda: captum(None)
+        candidates["captum, 4 samples at once"] = lambda: captum(4)
         generator = torch.Generator().manual_seed(0)
         noise = torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in range(IMAGES * SAMPLES)]) * NOISE_LEVEL
         with patch.object(torch, "normal", lambda mean, std: noise):
             difference = float((captum(None) - ours()).abs().max())
-    rows: list[Row] = rows_of(take_turns(contestants, repeats))
+    rows: list[Row] = rows_of(time_interleaved(candidates, repeats))
     rows[0]["largest_difference_to_captum_on_the_same_noise"] = difference
     return rows
 
@@ -84,14 +84,14 @@ def benchmark_slider(repeats: int = 31) -> list[Row]:
         "tiling": tiling,
         "encoding": lambda: png(shown),
     }
-    return rows_of(take_turns(stages, repeats))
+    return rows_of(time_interleaved(stages, repeats))
 
 
 def benchmark_import(repeats: int = 9) -> list[Row]:
     """A new Python: starting alone, with torch, and with torch and this library."""
     check_count(repeats, "repeats", high=MOST_REPEATS, example=9)
     programs = {"torch": "import torch", "torch and denoise_lib": "import torch, denoise_lib", "Python alone": "pass"}
-    return rows_of(take_turns({name: partial(_python, program) for name, program in programs.items()}, repeats))
+    return rows_of(time_interleaved({name: partial(_python, program) for name, program in programs.items()}, repeats))
 
 
 def _python(program: str) -> None:

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks.timing import MOST_REPEATS, Row, take_turns
+from benchmarks.timing import MOST_REPEATS, Row, time_interleaved
 from benchmarks.training import SETTINGS, training_step
 from denoise_lib.internal.checks import check_count
 from denoise_lib.internal.devices import Precision, default_device, synchronize
@@ -43,7 +43,7 @@ class Cost:
     """Sizes of inputs and outputs."""
 
 
-class Meter(TorchDispatchMode):
+class OpProfiler(TorchDispatchMode):
     """Counts and times each operation of torch inside a `with` block, backward passes included."""
 
     def __init__(self, device: torch.device) -> None:
@@ -74,7 +74,7 @@ def product_speed(device: torch.device, repeats: int = 5) -> float:
     side = MATRIX.get(device.type, MATRIX["cpu"])
     generator = torch.Generator(device).manual_seed(0)
     a, b = (torch.rand(side, side, generator=generator, device=device) for _ in range(2))
-    return 2 * side**3 / take_turns({"product": lambda: a @ b}, repeats)["product"]
+    return 2 * side**3 / time_interleaved({"product": lambda: a @ b}, repeats)["product"]
 
 
 def convolution_speed(device: torch.device, channels: int, repeats: int = 5) -> float:
@@ -83,14 +83,14 @@ def convolution_speed(device: torch.device, channels: int, repeats: int = 5) -> 
     x = torch.rand(32, channels, 32, 32, generator=generator, device=device).to(memory_format=torch.channels_last)
     kernel = torch.rand(channels, channels, 3, 3, generator=generator, device=device).to(memory_format=torch.channels_last)
     flops = 2 * x.numel() * channels * 9
-    return flops / take_turns({"convolution": lambda: conv2d(x, kernel, padding=1)}, repeats)["convolution"]
+    return flops / time_interleaved({"convolution": lambda: conv2d(x, kernel, padding=1)}, repeats)["convolution"]
 
 
 def copy_speed(device: torch.device, repeats: int = 5) -> float:
     """Bytes a second of a large copy, each counted once as read and once as written."""
     source = torch.zeros(COPIED_BYTES.get(device.type, COPIED_BYTES["cpu"]), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * source.nbytes / take_turns({"copy": lambda: target.copy_(source)}, repeats)["copy"]
+    return 2 * source.nbytes / time_interleaved({"copy": lambda: target.copy_(source)}, repeats)["copy"]
 
 
 def benchmark_limits(repeats: int = 9, device: torch.device | str | None = None) -> list[Row]:
@@ -113,8 +113,8 @@ def benchmark_limits(repeats: int = 9, device: torch.device | str | None = None)
     ]
     for name in SETTINGS:
         step = training_step(SETTINGS[name], chosen, Precision(chosen, False))
-        seconds = take_turns({"step": step}, repeats)["step"]
-        with Meter(chosen) as meter:
+        seconds = time_interleaved({"step": step}, repeats)["step"]
+        with OpProfiler(chosen) as meter:
             for _ in range(repeats):
                 step()
         costs = {told: Cost(*(value / repeats for value in astuple(cost))) for told, cost in meter.costs.items()}

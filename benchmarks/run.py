@@ -12,7 +12,7 @@ from benchmarks.roofline import benchmark_limits
 from benchmarks.timing import Row
 from benchmarks.training import benchmark_growth, benchmark_training
 from denoise_lib.internal.atomic_write import write_json
-from denoise_lib.internal.checks import check_choice, check_function, check_list, kind
+from denoise_lib.internal.checks import check_choice, check_function, check_list, describe
 from denoise_lib.internal.devices import default_device, machine
 from denoise_lib.papers.results import read_results, results_file
 
@@ -38,7 +38,7 @@ def benchmark(
     """
     known = PARTS if known is None else known
     if not isinstance(known, Mapping):
-        raise TypeError(f"known must hold functions by their names, but is {kind(known)}; for example PARTS.")
+        raise TypeError(f"known must hold functions by their names, but is {describe(known)}; for example PARTS.")
     for name in check_list(parts, "parts", [*PARTS]):
         check_function(known[check_choice(name, "part", tuple(known))], f"the part {name}")
     path = results_file(output)

@@ -12,22 +12,22 @@ from typing import Any
 
 import torch
 
-from denoise_lib.internal.checks import check_count, check_function, check_keys, check_number, kind
+from denoise_lib.internal.checks import check_count, check_function, check_keys, check_number, describe
 
 MOST_REPEATS = 10_000
 Row = dict[str, Any]
 
 
-def take_turns(contestants: dict[str, Callable[[], object]], repeats: int = 9) -> dict[str, float]:
+def time_interleaved(candidates: dict[str, Callable[[], object]], repeats: int = 9) -> dict[str, float]:
     """Median seconds of each contestant; they alternate, so that a slow moment of the machine hits all alike."""
     check_count(repeats, "repeats", high=MOST_REPEATS, example=9)
-    for name, work in check_keys(contestants, "contestants", ()).items():
-        check_function(work, f"the contestant {kind(name)}")
-    if not contestants:
-        raise ValueError("take_turns needs at least one contestant, for example {'ours': function}.")
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for name, work in check_keys(candidates, "contestants", ()).items():
+        check_function(work, f"the contestant {describe(name)}")
+    if not candidates:
+        raise ValueError("time_interleaved needs at least one contestant, for example {'ours': function}.")
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for round_number in range(repeats + 1):
-        for name, work in contestants.items():
+        for name, work in candidates.items():
             begin = time.perf_counter()
             work()
             if torch.cuda.is_available():

@@ -21,7 +21,7 @@ from torch.nn.functional import mse_loss
 from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.timing import MOST_REPEATS, Row, rows_of, take_turns
+from benchmarks.timing import MOST_REPEATS, Row, rows_of, time_interleaved
 from denoise_lib.data import NoisyImages, NoisyPairs
 from denoise_lib.internal.checks import check_choice, check_count, check_instance
 from denoise_lib.internal.devices import Precision, default_device
@@ -140,7 +140,7 @@ def _race(network: str, device: torch.device, repeats: int) -> list[Row]:
     def train(name: str) -> None:
         losses[name] = trainings[name](copy.deepcopy(first))
 
-    rows = rows_of(take_turns({name: partial(train, name) for name in trainings}, repeats))
+    rows = rows_of(time_interleaved({name: partial(train, name) for name in trainings}, repeats))
     for row in rows:
         rate = count / row["seconds"]
         row |= {"loss": losses[row["name"]], "images_per_second": rate, "name": f"{network}: {row['name']}"}
@@ -208,7 +208,7 @@ def benchmark_growth(repeats: int = 5, device: torch.device | str | None = None)
     check_count(repeats, "repeats", high=MOST_REPEATS, example=5)
     chosen, rows = default_device(device), []
     for name, work in GROWTH.items():
-        seconds = take_turns({f"{name} x {factor}": partial(work, factor, chosen) for factor in FACTORS}, repeats)
+        seconds = time_interleaved({f"{name} x {factor}": partial(work, factor, chosen) for factor in FACTORS}, repeats)
         for row, factor in zip(rows_of(seconds), FACTORS, strict=True):
             peak = peak_memory(name, factor, chosen)
             row["work"] = factor**2 if name == "image side" else factor

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from .internal.checks import check_choice, check_count, check_flag, check_generator, check_images, check_number, kind
+from .internal.checks import check_choice, check_count, check_flag, check_generator, check_images, check_number, describe
 from .noise import Blend, Gaussian, Noise
 
 
@@ -59,7 +59,7 @@ class Bernoulli(Noise):
     def __post_init__(self) -> None:
         check_number(self.p, "p", 0, 1, example=0.5)
         if not isinstance(self.missing, (int, float)) or self.missing == self.missing != 0:
-            raise ValueError(f"missing must be 0 or NaN, but is {kind(self.missing)}; for example missing=math.nan.")
+            raise ValueError(f"missing must be 0 or NaN, but is {describe(self.missing)}; for example missing=math.nan.")
 
     def __call__(self, image: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_images(image)
@@ -162,7 +162,7 @@ def parse_noise(text: str) -> Noise:
     'blend:0-0.5' draws a mu from 0 to 0.5 for each image.
     """
     if not isinstance(text, str):
-        raise TypeError(f"noise must be a text, but is {kind(text)}; for example 'blend:0.25'.")
+        raise TypeError(f"noise must be a text, but is {describe(text)}; for example 'blend:0.25'.")
     kinds = {"blend": Blend, "gaussian": Gaussian, "poisson": Poisson, "bernoulli": Bernoulli, "impulse": Impulse}
     name, _, level = text.partition(":")
     check_choice(name, "noise", tuple(kinds))

@@ -23,13 +23,13 @@ from .internal.checks import (
     check_images,
     check_same_shape,
     check_tensor,
-    kind,
+    describe,
 )
 from .noise import Blend, Noise
-from .sources.digits import mnist, without
+from .sources.digits import exclude_images, mnist
 from .sources.photographs import photos
 
-__all__ = ["NoisyImages", "NoisyPairs", "as_float_images", "mnist", "photos", "training_noise_seed", "without"]
+__all__ = ["NoisyImages", "NoisyPairs", "as_float_images", "exclude_images", "mnist", "photos", "training_noise_seed"]
 
 TEST_NOISE_SEED = 1
 """The seed of all test noise, so that all networks are measured on the same noisy images."""
@@ -310,7 +310,7 @@ def _place(index: int, count: int, things: str) -> int:
     try:
         place = operator.index(index)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"index must be one whole number, such as 0, but is {kind(index)}.") from None
+        raise TypeError(f"index must be one whole number, such as 0, but is {describe(index)}.") from None
     if not -count <= place < count:
         raise IndexError(f"index {place if abs(place) < 10**30 else 'given'} is out of range for {count} {things}.")
     return place % count

@@ -125,7 +125,7 @@ def mean_distance(kernels: Tensor) -> Tensor:
     return _mean(kernels, torch.hypot(rows, columns))
 
 
-def gaussian_like(kernels: Tensor) -> Tensor:
+def matched_gaussian(kernels: Tensor) -> Tensor:
     """For each kernel the Gaussian of the same mean distance, which is blind to content; (P, K, K), sums of 1.
 
     A kernel that is wider than them all, such as a ring, gets the widest: sigma 8, almost flat in a window of 9 x 9.
@@ -138,7 +138,7 @@ def gaussian_like(kernels: Tensor) -> Tensor:
     return (chosen / chosen.sum((1, 2), keepdim=True)).to(kernels.device)
 
 
-def unlikeness(kernels: Tensor, patches: Tensor) -> Tensor:
+def center_contrast(kernels: Tensor, patches: Tensor) -> Tensor:
     """How unlike the centre the pixels are that a kernel looks at: mean of |c(q) - c(p)|, weighted with |w(q)|.
 
     Args:

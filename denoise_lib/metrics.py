@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from .internal.checks import check_count, check_flag, check_images, check_number, check_output, check_same_shape, kind
+from .internal.checks import check_count, check_flag, check_images, check_number, check_output, check_same_shape, describe
 from .internal.devices import device_of, evaluating, synchronize
 
 
@@ -188,5 +188,5 @@ def evaluate(model: nn.Module, noisy: Tensor, clean: Tensor, *, batch_size: int 
 def _output_for(part: Tensor, output: Tensor) -> Tensor:
     """What a model returned for some images, if it is one output for each."""
     if not isinstance(output, Tensor) or not output.dim() or len(output) != len(part):
-        raise TypeError(f"model must return one output for each of {len(part)} images, but returned {kind(output)}.")
+        raise TypeError(f"model must return one output for each of {len(part)} images, but returned {describe(output)}.")
     return output

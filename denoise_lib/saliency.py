@@ -27,7 +27,7 @@ from .internal.checks import (
     check_output,
     check_pair,
     check_tensor,
-    kind,
+    describe,
 )
 from .internal.devices import evaluating
 
@@ -219,7 +219,7 @@ def self_influence(
         Shape of x; (N, 1, H, W) for colours "together".
     """
     if check_choice(method, "method", ("exact", "probes")) == "probes":
-        return self_influence_with_error(model, x, colours=colours, probes=probes, generator=generator).mean
+        return self_sensitivity_with_error(model, x, colours=colours, probes=probes, generator=generator).mean
     _checked_images(x)
     check_choice(colours, "colours", ("each", "together"))
     check_count(batch_size, "batch_size", example=256)
@@ -227,7 +227,7 @@ def self_influence(
         return torch.cat([_diagonal(model, image, colours, batch_size) for image in x.detach().split(1)])
 
 
-def self_influence_with_error(
+def self_sensitivity_with_error(
     model: nn.Module,
     x: Tensor,
     *,
@@ -256,7 +256,7 @@ def check_pixel(pixel: object, x: Tensor) -> tuple[int, int]:
     """Return `pixel` as (row, column), or raise a clear error unless it is a place in the images x, (N, C, H, W)."""
     if not isinstance(pixel, (tuple, list)) or len(pixel) != 2:
         raise TypeError(
-            f"pixel must be (row, column), for example (16, 16), but is {kind(pixel)} "
+            f"pixel must be (row, column), for example (16, 16), but is {describe(pixel)} "
             "(a region, where one is taken, must be a boolean torch mask)."
         )
     if check_tensor(x, "x").dim() < 2:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, max_pool2d, relu
 
-from .internal.checks import check_flag, check_model, check_output, check_size
+from .internal.checks import check_flag, check_input_size, check_model, check_output
 
 
 class TNet(nn.Module):
@@ -54,7 +54,7 @@ class TNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H, W), H and W divisible by 32."""
-        check_size(x, channels=3, multiple=32, network="TNet", weight=self.conv_1.weight)
+        check_input_size(x, channels=3, multiple=32, network="TNet", weight=self.conv_1.weight)
         x1 = self.norm_1(_act(self.conv_1(_act(x))))  # (N, 16, H, W)
         x2 = self.norm_2(_act(self.conv_2(max_pool2d(_act(x1), 2))))  # (N, 32, H/2, W/2)
         x3 = self.norm_3(_act(self.conv_3(max_pool2d(_act(x2), 4))))  # (N, 32, H/8, W/8)
@@ -113,7 +113,7 @@ class BaseNet(nn.Module):
         """(N, 3, 32, 32) -> (N, 3, 32, 32)."""
         if isinstance(x, Tensor) and x.is_floating_point() and (x.dim() != 4 or x.shape[1:] != (3, 32, 32)):
             raise ValueError(f"BaseNet got images of shape {tuple(x.shape)}, but takes (N, 3, 32, 32) alone.")
-        check_size(x, channels=3, multiple=32, network="BaseNet", weight=next(self.parameters()))
+        check_input_size(x, channels=3, multiple=32, network="BaseNet", weight=next(self.parameters()))
         for layer in self.layers:
             x = relu(layer(x))
         return x
@@ -151,7 +151,7 @@ class Noise2NoiseUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H, W), H and W divisible by 32."""
-        check_size(x, channels=3, multiple=32, network="Noise2NoiseUNet", weight=next(self.parameters()))
+        check_input_size(x, channels=3, multiple=32, network="Noise2NoiseUNet", weight=next(self.parameters()))
         pooled = [max_pool2d(self.encode_1(x), 2)]  # (N, 48, H/2, W/2)
         for encode in self.encode:
             pooled.append(max_pool2d(encode(pooled[-1]), 2))  # (N, 48, H/4, W/4) ... (N, 48, H/32, W/32)
@@ -200,7 +200,7 @@ class TinyDenoiser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 3, H, W), H and W even."""
-        check_size(x, channels=3, multiple=2, network="TinyDenoiser", weight=self.output.weight)
+        check_input_size(x, channels=3, multiple=2, network="TinyDenoiser", weight=self.output.weight)
         h = relu(self.enter(x))  # (N, 24, H, W)
         for _ in range(2):
             a = relu(self.encode(h))  # (N, 24, H, W)

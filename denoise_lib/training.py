@@ -32,11 +32,11 @@ from .internal.checks import (
     check_path,
     check_real,
     check_tensor,
-    kind,
+    describe,
 )
 from .internal.devices import Precision, default_device, device_of
 from .internal.distributed import join
-from .internal.seeding import stream_seed
+from .internal.seeding import derive_seed
 from .losses import LOSSES, AnnealedL0, Loss
 from .metrics import predict
 
@@ -114,7 +114,7 @@ def fit(
     check_flag(shuffle, "shuffle")
     check_flag(progress, "progress")
     if amp is not None and not isinstance(amp, bool):
-        raise TypeError(f"amp must be True, False or None, but is {kind(amp)}.")
+        raise TypeError(f"amp must be True, False or None, but is {describe(amp)}.")
     loss_function = _loss_function(loss)
     size = count_pairs(dataset, "dataset")
     if callable(validation) and not isinstance(validation, nn.Module):
@@ -149,7 +149,7 @@ def fit(
     else:
         path = Path(check_path(checkpoint, "checkpoint")) if checkpoint is not None else None
     # The first process writes this file, and knows best whether it is there.
-    if path is not None and processes.as_the_first(path.exists(), device):
+    if path is not None and processes.broadcast_from_first(path.exists(), device):
         state.load(path, device)
         if progress and history.epochs < epochs:
             print(f"going on after epoch {history.epochs} from {path.name}", flush=True)
@@ -196,14 +196,14 @@ def _train_epoch(
     """One pass over the data, added to the history. It is random by (seed, epoch) alone, so that a resume is exact."""
     start = time.perf_counter()
     model.train()
-    generator = torch.Generator().manual_seed(stream_seed(plan.seed >> 12, (plan.seed << 20) + history.epochs))
+    generator = torch.Generator().manual_seed(derive_seed(plan.seed >> 12, (plan.seed << 20) + history.epochs))
     # Summed on the device and read once an epoch: reading it at each step would make a GPU wait.
     total, served = torch.zeros((), device=device, dtype=torch.float64), 0
     batches = serve_batches(dataset, plan.batch_size, device, generator, plan.shuffle)
     steps = math.ceil(count_pairs(dataset, "dataset") / plan.batch_size)
     hidden = not (plan.processes.first and sys.stderr.isatty())
     for step, (whole, targets) in enumerate(tqdm(batches, total=steps, leave=False, unit="step", disable=hidden)):
-        noisy, target, count = plan.processes.share(whole, targets)
+        noisy, target, count = plan.processes.shard(whole, targets)
         # Averaged over the processes, the losses must give the mean over the whole batch.
         weight = count * plan.processes.size / len(whole)
         if isinstance(loss_function, AnnealedL0):
@@ -237,7 +237,7 @@ def _loss_of(loss_function: Loss, output: Tensor, target: Tensor) -> Tensor:
     """The loss of one batch. Values are not looked at: that would stall a GPU on every step."""
     value = loss_function(check_tensor(output, "the model's output").float(), target)
     if not isinstance(value, Tensor) or value.dim():
-        raise TypeError(f"loss must return one number, as a tensor without axes, such as a mean, but returned {kind(value)}.")
+        raise TypeError(f"loss must return one number, as a tensor without axes, such as a mean, but returned {describe(value)}.")
     if not value.requires_grad:
         raise ValueError("the loss has no gradient: model and loss must compute with tensors, without detach() or no_grad().")
     return value
@@ -281,7 +281,7 @@ def _scheduler(
     if callable(schedule):
         scheduler = check_function(schedule, "schedule", "optimizer", "steps")(optimizer, steps)
         if not isinstance(scheduler, LRScheduler):
-            raise TypeError(f"schedule must return a torch scheduler, such as StepLR(optimizer, 100), not {kind(scheduler)}.")
+            raise TypeError(f"schedule must return a torch scheduler, such as StepLR(optimizer, 100), not {describe(scheduler)}.")
         return scheduler
     if check_choice(schedule, "schedule", SCHEDULES) == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)

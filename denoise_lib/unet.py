@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
-from .internal.checks import check_flag, check_size
+from .internal.checks import check_flag, check_input_size
 
 
 class UNet(nn.Module):
@@ -48,7 +48,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 1, H, W)."""
-        check_size(x, channels=1, multiple=4, network="UNet", weight=self.output.weight)
+        check_input_size(x, channels=1, multiple=4, network="UNet", weight=self.output.weight)
         a = relu(self.encode_a(x))  # (N, 20, H, W)
         b = relu(self.encode_b(max_pool2d(a, 2)))  # (N, 40, H/2, W/2)
         c = relu(self.bottom(max_pool2d(b, 2)))  # (N, 80, H/4, W/4)
@@ -97,7 +97,7 @@ class Autoencoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 1, H, W) -> (N, 1, H, W)."""
-        check_size(x, channels=1, multiple=4, network="Autoencoder", weight=self.output.weight)
+        check_input_size(x, channels=1, multiple=4, network="Autoencoder", weight=self.output.weight)
         a = relu(self.encode_a(x))  # (N, 20, H, W)
         b = relu(self.encode_b(max_pool2d(a, 2)))  # (N, 40, H/2, W/2)
         c = relu(self.bottom(max_pool2d(b, 2)))  # (N, 80, H/4, W/4): all that the decoder sees

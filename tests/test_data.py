@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets.mnist import read_image_file
 
 from denoise_lib.corruptions import PointSample
-from denoise_lib.data import NoisyImages, as_float_images, mnist, without
+from denoise_lib.data import NoisyImages, as_float_images, exclude_images, mnist
 from denoise_lib.noise import Blend, Gaussian
 
 # --- the small MNIST ---------------------------------------------------------------------------------------------------
@@ -38,8 +38,8 @@ def test_small_labels_belong_to_their_images() -> None:
 
 
 def test_small_train_and_test_are_disjoint(small_train: Tensor, small_test: Tensor) -> None:
-    assert len(without(small_train, small_test)) == len(small_train)
-    assert len(without(small_test, small_train)) == len(small_test)
+    assert len(exclude_images(small_train, small_test)) == len(small_train)
+    assert len(exclude_images(small_test, small_train)) == len(small_test)
     everything = torch.cat([small_train, small_test])
     assert len({image.tobytes() for image in everything.numpy()}) == 5000
 
@@ -57,17 +57,17 @@ def test_unknown_splits_and_sizes(arguments: tuple[Any, ...], word: str, refused
 
 def test_without_keeps_order_and_removes_every_copy() -> None:
     images = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1)[[0, 3, 1, 3, 5]]
-    assert without(images, images[[1, 4]]).flatten().tolist() == [0, 1]
-    assert torch.equal(without(images, images[:0]), images)
-    assert without(images, images).shape == (0, 1, 1, 1)
+    assert exclude_images(images, images[[1, 4]]).flatten().tolist() == [0, 1]
+    assert torch.equal(exclude_images(images, images[:0]), images)
+    assert exclude_images(images, images).shape == (0, 1, 1, 1)
 
 
 def test_without_refuses_other_types(digits: Tensor, refused: Any) -> None:
     for bad in (digits.float(), digits[0], digits.numpy(), None):
         with refused(TypeError, "images must", "uint8"):
-            without(bad, digits)  # type: ignore[arg-type]
+            exclude_images(bad, digits)  # type: ignore[arg-type]
         with refused(TypeError, "unwanted must", "uint8"):
-            without(digits, bad)  # type: ignore[arg-type]
+            exclude_images(digits, bad)  # type: ignore[arg-type]
 
 
 # --- the full MNIST, where it is at hand ---------------------------------------------------------------------------
@@ -89,9 +89,9 @@ def test_full_mnist(full_mnist: Path, tmp_path: Path) -> None:
 
 def test_all_small_digits_are_full_training_digits(full_mnist: Path, small_train: Tensor, small_test: Tensor) -> None:
     full = mnist("train", "full", full_mnist)
-    assert len(without(torch.cat([small_train, small_test]), full)) == 0
-    assert len(without(full, small_test)) == 59_000
-    assert len(without(small_test, mnist("test", "full", full_mnist))) == 1000
+    assert len(exclude_images(torch.cat([small_train, small_test]), full)) == 0
+    assert len(exclude_images(full, small_test)) == 59_000
+    assert len(exclude_images(small_test, mnist("test", "full", full_mnist))) == 1000
 
 
 # --- NoisyImages -----------------------------------------------------------------------------------------------------

@@ -15,15 +15,15 @@ from torch.nn.functional import interpolate, leaky_relu, max_pool2d
 
 from denoise_lib.kernels import (
     MARGIN,
+    center_contrast,
     edges,
     effective_receptive_field,
     elongation,
     filters,
-    gaussian_like,
     kernel_windows,
+    matched_gaussian,
     mean_distance,
     radius,
-    unlikeness,
     windows,
 )
 from denoise_lib.papers.saliency_statistics import kernel_facts
@@ -302,37 +302,37 @@ def test_the_mean_distance_knows_neither_scale_nor_sign_nor_turn() -> None:
 @given(st.integers(0, 999), st.floats(0.5, 2.5))
 def test_the_gaussian_is_as_wide_round_and_sums_to_one(seed: int, width: float) -> None:
     kernels = torch.randn(3, 9, 9, generator=seeded(seed), dtype=torch.float64) * gaussian(width)
-    found = gaussian_like(kernels)
+    found = matched_gaussian(kernels)
     torch.testing.assert_close(found.sum((1, 2)), torch.ones(3, dtype=torch.float64))
     for other in (found.flip(1), found.flip(2), found.transpose(1, 2)):
         torch.testing.assert_close(other, found)
     # Half a step of the table, whose sigmas are 0.002 apart; the mean distance grows up to 2.4 times as fast.
     torch.testing.assert_close(mean_distance(found), mean_distance(kernels), rtol=0, atol=0.0025)
-    torch.testing.assert_close(gaussian_like(-2 * kernels), found)
+    torch.testing.assert_close(matched_gaussian(-2 * kernels), found)
 
 
 @pytest.mark.parametrize("sigma", [0.3, 0.5, 0.8, 1.0, 1.7, 3.0, 6.0])
 def test_the_gaussian_of_a_gaussian_is_itself(sigma: float) -> None:
-    found, expected = gaussian_like(gaussian(sigma)), gaussian(sigma)
+    found, expected = matched_gaussian(gaussian(sigma)), gaussian(sigma)
     torch.testing.assert_close(found, expected, rtol=0, atol=0.003 * float(expected.max()))
     torch.testing.assert_close(mean_distance(found), mean_distance(expected), rtol=0, atol=0.0025)
 
 
 def test_the_gaussian_of_a_single_pixel_is_that_pixel() -> None:
-    torch.testing.assert_close(gaussian_like(one_weight(2, 2)), one_weight(2, 2), rtol=0, atol=1e-4)
+    torch.testing.assert_close(matched_gaussian(one_weight(2, 2)), one_weight(2, 2), rtol=0, atol=1e-4)
 
 
 def test_each_kernel_gets_its_own_gaussian() -> None:
     kernels = torch.cat([gaussian(2.0), gaussian(0.7), gaussian(1.2)])
     torch.testing.assert_close(
-        gaussian_like(kernels), torch.cat([gaussian_like(kernel[None]) for kernel in kernels]), rtol=0, atol=0
+        matched_gaussian(kernels), torch.cat([matched_gaussian(kernel[None]) for kernel in kernels]), rtol=0, atol=0
     )
 
 
 def test_a_kernel_wider_than_every_gaussian_gets_the_widest() -> None:
     ring = torch.ones(1, 9, 9, dtype=torch.float64)
     ring[:, 1:-1, 1:-1] = 0
-    torch.testing.assert_close(gaussian_like(ring), gaussian(8.0))
+    torch.testing.assert_close(matched_gaussian(ring), gaussian(8.0))
 
 
 # --- unlikeness ---
@@ -340,8 +340,8 @@ def test_a_kernel_wider_than_every_gaussian_gets_the_widest() -> None:
 
 def test_a_constant_patch_is_like_itself() -> None:
     kernels = torch.randn(3, 5, 5, generator=seeded(0))
-    assert not unlikeness(kernels, torch.full((3, 5, 5), 0.4)).any()
-    single = unlikeness(one_weight(2, 2), torch.rand(1, 5, 5, generator=seeded(1)))
+    assert not center_contrast(kernels, torch.full((3, 5, 5), 0.4)).any()
+    single = center_contrast(one_weight(2, 2), torch.rand(1, 5, 5, generator=seeded(1)))
     assert float(single) == 0  # a kernel that looks at its own pixel alone
 
 
@@ -351,14 +351,14 @@ def test_the_unlikeness_at_a_step_is_the_weight_beyond_it(height: float) -> None
     step = torch.zeros(4, 9, 9, dtype=torch.float64)
     step[:, :, 6:] = height
     expected = abs(height) * kernels[:, :, 6:].abs().sum((1, 2)) / kernels.abs().sum((1, 2))
-    torch.testing.assert_close(unlikeness(kernels, step), expected)
-    torch.testing.assert_close(unlikeness(-7 * kernels, step + 0.2), expected)
+    torch.testing.assert_close(center_contrast(kernels, step), expected)
+    torch.testing.assert_close(center_contrast(-7 * kernels, step + 0.2), expected)
 
 
 def test_a_kernel_that_keeps_to_its_side_has_less_than_a_gaussian() -> None:
     one_sided, step = gaussian(1.5).clone(), torch.zeros(1, 9, 9, dtype=torch.float64)
     one_sided[:, :, 5:], step[:, :, 5:] = 0, 1
-    assert float(unlikeness(one_sided, step)) == 0 < 0.2 < float(unlikeness(gaussian_like(one_sided), step))
+    assert float(center_contrast(one_sided, step)) == 0 < 0.2 < float(center_contrast(matched_gaussian(one_sided), step))
 
 
 # --- elongation ---
@@ -545,7 +545,7 @@ def test_nothing_is_left_behind() -> None:
     ):  # fmt: skip
         assert not shown.requires_grad
     slope = torch.ones(2)
-    for value in (mean_distance(kernels), gaussian_like(kernels), unlikeness(kernels, kernels), elongation(kernels, slope)):
+    for value in (mean_distance(kernels), matched_gaussian(kernels), center_contrast(kernels, kernels), elongation(kernels, slope)):
         assert value.isfinite().all()
     assert radius(kernels[0], (4, 4)) > 0
     assert model.training and torch.equal(x, copy) and torch.equal(kernels, stored)
@@ -601,16 +601,16 @@ def test_nothing_is_left_behind() -> None:
         (lambda x: mean_distance(torch.ones(1, 1, 5, 5)), "(P, K, K)"),
         (lambda x: mean_distance(torch.ones(1, 5, 5).int()), "kernels"),
         (lambda x: mean_distance(None), "kernels"),
-        (lambda x: gaussian_like(torch.ones(1, 4, 4)), "odd"),
-        (lambda x: gaussian_like([[1.0]]), "kernels"),
-        (lambda x: gaussian_like(torch.zeros(1, 5, 5)), "zero"),
+        (lambda x: matched_gaussian(torch.ones(1, 4, 4)), "odd"),
+        (lambda x: matched_gaussian([[1.0]]), "kernels"),
+        (lambda x: matched_gaussian(torch.zeros(1, 5, 5)), "zero"),
         (lambda x: mean_distance(torch.stack([torch.ones(5, 5), torch.zeros(5, 5)])), "zero"),
-        (lambda x: unlikeness(torch.ones(1, 5, 5), torch.ones(1, 3, 3)), "same shape"),
-        (lambda x: unlikeness(torch.ones(1, 5, 5), None), "patches"),
-        (lambda x: unlikeness(torch.ones(1, 5, 5), torch.full((1, 5, 5), math.nan)), "patches"),
-        (lambda x: unlikeness(None, torch.ones(1, 5, 5)), "kernels"),
-        (lambda x: unlikeness(torch.ones(1, 4, 4), torch.ones(1, 4, 4)), "odd"),
-        (lambda x: unlikeness(x, x), "(P, K, K)"),
+        (lambda x: center_contrast(torch.ones(1, 5, 5), torch.ones(1, 3, 3)), "same shape"),
+        (lambda x: center_contrast(torch.ones(1, 5, 5), None), "patches"),
+        (lambda x: center_contrast(torch.ones(1, 5, 5), torch.full((1, 5, 5), math.nan)), "patches"),
+        (lambda x: center_contrast(None, torch.ones(1, 5, 5)), "kernels"),
+        (lambda x: center_contrast(torch.ones(1, 4, 4), torch.ones(1, 4, 4)), "odd"),
+        (lambda x: center_contrast(x, x), "(P, K, K)"),
         (lambda x: elongation(torch.ones(2, 4, 4), torch.zeros(2)), "odd"),
         (lambda x: elongation(None, torch.zeros(2)), "kernels"),
         (lambda x: elongation(torch.ones(2, 5, 5), 0.3), "angle"),

@@ -244,8 +244,8 @@ def test_the_cell_of_other_photos(options: list[str], cell: int, monkeypatch: py
 def test_baselines_on_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     from denoise_lib.papers import baselines
 
-    quick = {name: baselines.COLOUR_FILTERS[name] for name in ("do nothing", "mean filter")}
-    monkeypatch.setattr(baselines, "COLOUR_FILTERS", quick)
+    quick = {name: baselines.COLOR_FILTERS[name] for name in ("do nothing", "mean filter")}
+    monkeypatch.setattr(baselines, "COLOR_FILTERS", quick)
     monkeypatch.setattr(noise2noise_tnet, "measure_clipping", lambda output: None)  # trains for minutes
     assert main([*PHOTOS, "--baselines"]) == 0
     content = results.read_results("out/photos.json")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, max_pool2d, mse_loss, relu
 
 from denoise_lib.data import NoisyPairs
-from denoise_lib.internal.checks import check_size
+from denoise_lib.internal.checks import check_input_size
 from denoise_lib.sources.photographs import photos
 from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
 from denoise_lib.training import fit
@@ -107,9 +107,9 @@ def test_bad_input(network: type[nn.Module], x: Any, error: type[Exception], ref
 
 
 def test_check_size_names_the_multiple(refused: Any) -> None:
-    check_size(torch.rand(1, 3, 64, 32), channels=3, multiple=32, network="Deep")
+    check_input_size(torch.rand(1, 3, 64, 32), channels=3, multiple=32, network="Deep")
     with refused(ValueError, "Deep", "divide by 32", "64 x 64"):
-        check_size(torch.rand(1, 3, 33, 64), channels=3, multiple=32, network="Deep")
+        check_input_size(torch.rand(1, 3, 33, 64), channels=3, multiple=32, network="Deep")
 
 
 def randomise_what_reads_the_skips(model: UNet) -> None:

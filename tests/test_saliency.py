@@ -17,7 +17,7 @@ from denoise_lib.saliency import (
     output_gradient,
     output_sum,
     self_influence,
-    self_influence_with_error,
+    self_sensitivity_with_error,
     smoothgrad,
     smoothgrad_samples,
     smoothgrad_with_error,
@@ -151,10 +151,10 @@ def test_the_gradients_of_a_batch_are_those_of_its_images(pixel: Any) -> None:
 @pytest.mark.parametrize("colours", ["each", "together"])
 def test_the_mean_with_error_is_self_influence_by_probes(colours: Any) -> None:
     model, x = small_network(), images(2)
-    found = self_influence_with_error(model, x, colours=colours, probes=5, generator=seeded(3))
+    found = self_sensitivity_with_error(model, x, colours=colours, probes=5, generator=seeded(3))
     plain = self_influence(model, x, method="probes", colours=colours, probes=5, generator=seeded(3))
     assert torch.equal(found.mean, plain) and found.standard_error.shape == plain.shape
-    other = self_influence_with_error(model, x, colours=colours, probes=5, generator=seeded(4))
+    other = self_sensitivity_with_error(model, x, colours=colours, probes=5, generator=seeded(4))
     assert not torch.equal(found.mean, other.mean)
 
 
@@ -164,7 +164,7 @@ def test_the_error_of_probes_covers_the_truth(colours: Any) -> None:
     exact = self_influence(model, x, colours=colours)
     scores = []
     for seed in range(6):
-        found = self_influence_with_error(model, x, colours=colours, probes=64, generator=seeded(seed))
+        found = self_sensitivity_with_error(model, x, colours=colours, probes=64, generator=seeded(seed))
         scores.append((found.mean - exact) / found.standard_error)
     off = torch.stack(scores)
     assert float((off.abs() < 4).double().mean()) > 0.99
@@ -179,7 +179,7 @@ def test_the_error_of_probes_has_a_closed_form_for_a_linear_network(colours: Any
     jacobian = torch.autograd.functional.jacobian(lambda y: model(y[None])[0], x[0])
     matrix = jacobian.reshape(72, 72) if colours == "each" else jacobian.sum((0, 3)).reshape(36, 36) / 2
     others = matrix - matrix.diagonal().diag()
-    found = self_influence_with_error(model, x, colours=colours, probes=3000, generator=seeded(0))
+    found = self_sensitivity_with_error(model, x, colours=colours, probes=3000, generator=seeded(0))
     expected = (others.square().sum(0) / 3000).sqrt()
     torch.testing.assert_close(found.standard_error.flatten(), expected, rtol=0.1, atol=1e-6)
 
@@ -188,18 +188,18 @@ def test_the_error_of_probes_has_a_closed_form_for_a_linear_network(colours: Any
 def test_the_error_of_probes_falls_with_the_root_of_their_number(colours: Any) -> None:
     model, x = small_network(), images(1)
     errors = [
-        float(self_influence_with_error(model, x, colours=colours, probes=n, generator=seeded(0)).standard_error.mean())
+        float(self_sensitivity_with_error(model, x, colours=colours, probes=n, generator=seeded(0)).standard_error.mean())
         for n in (50, 200, 800)
     ]
     assert errors[0] / errors[1] == pytest.approx(2, rel=0.15) and errors[1] / errors[2] == pytest.approx(2, rel=0.15)
-    one = self_influence_with_error(model, x, colours=colours, probes=1, generator=seeded(0))
+    one = self_sensitivity_with_error(model, x, colours=colours, probes=1, generator=seeded(0))
     assert one.standard_error.isinf().all() and one.mean.isfinite().all()
 
 
 @pytest.mark.parametrize(("colours", "expected"), [("each", [0.5, 2.0]), ("together", [1.25])])
 def test_probes_are_exact_for_a_diagonal_network(colours: Any, expected: list[float]) -> None:
     scale, x = linear(torch.tensor([0.5, 2.0], dtype=torch.float64).diag().view(2, 2, 1, 1)), images(2)
-    found = self_influence_with_error(scale, x, colours=colours, probes=3, generator=seeded(0))
+    found = self_sensitivity_with_error(scale, x, colours=colours, probes=3, generator=seeded(0))
     wanted = torch.tensor(expected, dtype=torch.float64).view(1, -1, 1, 1).expand(2, -1, 6, 6)
     torch.testing.assert_close(found.mean, wanted)
     assert float(found.standard_error.max()) == 0
@@ -209,7 +209,7 @@ def test_probes_of_the_colours_together_mix_them_exactly() -> None:
     """A pointwise network that mixes channels: each probe gives (1/C) times the sum of the block."""
     mixing = torch.tensor([[0.5, -1.0, 2.0], [0.25, 1.0, 0.0], [4.0, -0.5, 1.5]], dtype=torch.float64)
     x = images(1, channels=3)
-    found = self_influence_with_error(linear(mixing.view(3, 3, 1, 1)), x, colours="together", probes=2, generator=seeded(1))
+    found = self_sensitivity_with_error(linear(mixing.view(3, 3, 1, 1)), x, colours="together", probes=2, generator=seeded(1))
     torch.testing.assert_close(found.mean, torch.full((1, 1, 6, 6), float(mixing.sum()) / 3, dtype=torch.float64))
     assert float(found.standard_error.max()) < 1e-7
 
@@ -425,7 +425,7 @@ def test_nothing_is_left_behind() -> None:
         output_gradient(model, x, x[0, 0] > 0.5),
         loss_gradient(model, x, x),
         smoothgrad_samples(output_sum(model), x[:1], n_samples=2, generator=seeded(0)),
-        self_influence_with_error(model, x, probes=2, generator=seeded(0)).standard_error,
+        self_sensitivity_with_error(model, x, probes=2, generator=seeded(0)).standard_error,
     ):
         assert not shown.requires_grad and shown.shape[1:] == x.shape[1:]
     assert model.training and torch.equal(x, copy) and torch.equal(before, torch.get_rng_state())
@@ -440,7 +440,7 @@ def test_nothing_is_left_behind() -> None:
     [
         lambda model, x: self_influence(model, x),
         lambda model, x: self_influence(model, x, colours="together"),
-        lambda model, x: self_influence_with_error(model, x, probes=2, generator=seeded(0)).mean,
+        lambda model, x: self_sensitivity_with_error(model, x, probes=2, generator=seeded(0)).mean,
         lambda model, x: output_gradient(model, x),
         lambda model, x: loss_gradient(model, x, x * 0.5),
     ],
@@ -480,7 +480,7 @@ def test_without_a_generator_the_global_one_is_used() -> None:
     with torch.random.fork_rng():
         for draw in (
             lambda: smoothgrad_samples(score, x, n_samples=2),
-            lambda: self_influence_with_error(model, x, probes=2).mean,
+            lambda: self_sensitivity_with_error(model, x, probes=2).mean,
         ):
             torch.manual_seed(11)
             first, second = draw(), draw()
@@ -521,14 +521,14 @@ def test_bad_input_of_smoothgrad(change: dict[str, Any], refused: Any) -> None:
         (lambda x: self_influence(nn.Identity(), x, batch_size=0), "batch_size"),
         (lambda x: self_influence(nn.Identity(), x.mul(255).byte()), "x must"),
         (lambda x: self_influence(None, x), "model"),
-        (lambda x: self_influence_with_error(None, x), "model"),
-        (lambda x: self_influence_with_error(nn.Identity(), x[0]), "x must"),
-        (lambda x: self_influence_with_error(nn.Identity(), "x"), "x must"),
-        (lambda x: self_influence_with_error(nn.Identity(), x, colours="mean"), "colours"),
-        (lambda x: self_influence_with_error(nn.Identity(), x, probes=1.5), "probes"),
-        (lambda x: self_influence_with_error(nn.Identity(), x, generator=0), "generator"),
+        (lambda x: self_sensitivity_with_error(None, x), "model"),
+        (lambda x: self_sensitivity_with_error(nn.Identity(), x[0]), "x must"),
+        (lambda x: self_sensitivity_with_error(nn.Identity(), "x"), "x must"),
+        (lambda x: self_sensitivity_with_error(nn.Identity(), x, colours="mean"), "colours"),
+        (lambda x: self_sensitivity_with_error(nn.Identity(), x, probes=1.5), "probes"),
+        (lambda x: self_sensitivity_with_error(nn.Identity(), x, generator=0), "generator"),
         (lambda x: self_influence(nn.Conv2d(2, 1, 1), x), "shape"),
-        (lambda x: self_influence_with_error(nn.Conv2d(2, 1, 1), x), "shape"),
+        (lambda x: self_sensitivity_with_error(nn.Conv2d(2, 1, 1), x), "shape"),
         (lambda x: self_influence(nn.Conv2d(2, 2, 3), x), "shape"),
         (lambda x: self_influence(nn.Identity(), x[None]), "x must"),
         (lambda x: output_gradient(nn.Identity(), x[None]), "x must"),

@@ -27,7 +27,7 @@ from nbformat import NotebookNode
 from PIL import Image
 from pygments.formatters import HtmlFormatter
 
-from denoise_lib.display.sliders import COLOUR_NETWORKS
+from denoise_lib.display.sliders import COLOR_NETWORKS
 from denoise_lib.display.views import (
     BROKEN,
     SALIENCY_MAPS,
@@ -161,7 +161,7 @@ def _smoothgrad() -> StaticSlider:
 
 
 def _filters() -> StaticSlider:
-    models, (noisy, clean) = {name: load_pretrained(name) for name in COLOUR_NETWORKS}, example_pair()
+    models, (noisy, clean) = {name: load_pretrained(name) for name in COLOR_NETWORKS}, example_pair()
     columns, rows = range(4, 28, 2), (10, 16, 22)
     frames = [[render_filters((row, column), models, noisy, clean) for column in columns] for row in rows]
     return StaticSlider("column", [str(column) for column in columns], 6, frames, [f"row {row}" for row in rows], 1)

@@ -38,8 +38,8 @@ MAINTAINERS = {
 
 def mistakes_table(exercises: Iterable[Exercise], questions: Iterable[Question] = ()) -> str:
     """All wrong answers that are known, by exercise and by question with letters."""
-    known = [(exercise.name, [(one.name, one.says) for one in exercise.mistakes]) for exercise in exercises]
-    known += [(question.name, [(one.mistake, one.says) for one in question.wrong]) for question in questions]
+    known = [(exercise.name, [(one.name, one.feedback) for one in exercise.mistakes]) for exercise in exercises]
+    known += [(question.name, [(one.mistake, one.feedback) for one in question.wrong]) for question in questions]
     rows = [
         [f"`{name}`" if index == 0 else "", mistake, says]
         for name, mistakes in known

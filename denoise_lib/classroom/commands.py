@@ -115,18 +115,18 @@ def _collect(options: argparse.Namespace) -> int:
 def _grade(options: argparse.Namespace) -> int:
     from .course import Course
     from .grading import grade
-    from .sandbox.bubblewrap import WEAK, choose_fence
+    from .sandbox.bubblewrap import WEAK, choose_sandbox
     from .sandbox.process import Limits
 
     check_count(options.jobs, "--jobs", example=2)
-    fence = options.fence if options.scheduler else choose_fence(options.fence)  # the workers have fences of their own
-    if fence == WEAK:
+    sandbox = options.sandbox if options.scheduler else choose_sandbox(options.sandbox)  # the workers have fences of their own
+    if sandbox == WEAK:
         print("the fence is weak: it stops accidents, and nobody who means harm.")
     seconds = check_number(options.seconds, "--seconds", 0, 3600, open_low=True, example=10)
     memory = check_number(options.memory, "--memory", 1, 1000, example=3)
     limits = Limits(seconds * 2, seconds, total_seconds=max(240.0, 24 * seconds), memory_gb=memory)
     rows = grade(
-        Course(options.course), options.name, jobs=options.jobs, scheduler=options.scheduler, fence=fence, limits=limits
+        Course(options.course), options.name, jobs=options.jobs, scheduler=options.scheduler, sandbox=sandbox, limits=limits
     )
     print(", ".join(f"{count} {status}" for status, count in Counter(row.status for row in rows).most_common()))
     return _tell(options, rows)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..internal.parallel import check_scheduler, run_jobs
 from .collect import read_collected
 from .course import Course, CourseError
-from .sandbox.bubblewrap import choose_fence
+from .sandbox.bubblewrap import choose_sandbox
 from .sandbox.process import Limits
 from .verdicts import (
     NOTHING,
@@ -76,7 +76,7 @@ def grade(
     *,
     jobs: int = 2,
     scheduler: str | None = None,
-    fence: str | None = None,
+    sandbox: str | None = None,
     limits: Limits | None = None,
     progress: bool = True,
 ) -> list[Row]:
@@ -100,9 +100,9 @@ def grade(
     people = collected(course, assignment)
     hidden = not (progress and sys.stderr.isatty())
     if scheduler is None:
-        done = _judged_here(course, assignment, [*people], jobs, choose_fence(fence), limits)
+        done = _judged_here(course, assignment, [*people], jobs, choose_sandbox(sandbox), limits)
     else:
-        done = _judged_there(course, assignment, [*people], scheduler, fence, limits)
+        done = _judged_there(course, assignment, [*people], scheduler, sandbox, limits)
     for _ in tqdm(done, "grading", len(people), unit="student", disable=hidden):
         pass  # each verdict is in the cache as soon as it is there
     problems = _into_gradebook(course, assignment, people, hidden)
@@ -113,11 +113,11 @@ def grade(
 
 
 def _judged_here(
-    course: Course, assignment: str, students: list[str], jobs: int, fence: str, limits: Limits | None
+    course: Course, assignment: str, students: list[str], jobs: int, sandbox: str, limits: Limits | None
 ) -> Iterator[str]:
     """Whose verdict is there, one after the other. Threads are enough: students' code runs in processes of its own."""
     with ThreadPoolExecutor(jobs) as pool:
-        running = {pool.submit(verdict, course, assignment, one, fence=fence, limits=limits): one for one in students}
+        running = {pool.submit(verdict, course, assignment, one, sandbox=sandbox, limits=limits): one for one in students}
         try:
             for done in as_completed(running):
                 done.result()
@@ -128,12 +128,12 @@ def _judged_here(
 
 
 def _judged_there(
-    course: Course, assignment: str, students: list[str], scheduler: str, fence: str | None, limits: Limits | None
+    course: Course, assignment: str, students: list[str], scheduler: str, sandbox: str | None, limits: Limits | None
 ) -> Iterator[str]:
     """The same on a cluster: the workers get what was handed in, and what they say is kept here."""
     todo = [student for student in students if kept_verdict(course, assignment, student, limits) is None]
     yield from (student for student in students if student not in todo)
-    submissions = [submission(course, assignment, student, fence=fence, limits=limits) for student in todo]
+    submissions = [submission(course, assignment, student, sandbox=sandbox, limits=limits) for student in todo]
     for one, found in run_jobs(judge, submissions, scheduler=scheduler):
         keep_verdict(course, assignment, one.name, found)
         yield one.name

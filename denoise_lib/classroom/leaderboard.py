@@ -13,14 +13,14 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ..exercises.capstone import check_size, unpack_weights
+from ..exercises.capstone import check_parameter_count, unpack_weights
 from ..exercises.exercise import RIGHT, WRONG, Outcome
 from ..metrics import predict, psnr
-from ..papers.baselines import tune_colour_filter
+from ..papers.baselines import tune_color_filter
 from ..papers.pairs import photo_pairs
 from ..pretrained.weights import load_pretrained
 from .sandbox.process import decoded
-from .sandbox.run_submission import Examination
+from .sandbox.run_submission import SubmissionReport
 
 NETWORK = "make_network"
 """The function that a student hands in."""
@@ -42,7 +42,7 @@ def hidden_pictures(seed: int) -> Hidden:
     """Noisy and clean built-in test photos, uint8 (N, 3, 32, 32), drawn from a class's seed."""
     pairs = photo_pairs("test", count=PAIRS, seed=1_000_003 + seed, cache=False, progress=False)
     noisy, clean = pairs.first.float() / 255, pairs.clean.float() / 255
-    filtered = psnr(tune_colour_filter("Gaussian filter", noisy, clean)[0](noisy).clamp(0, 1), clean)
+    filtered = psnr(tune_color_filter("Gaussian filter", noisy, clean)[0](noisy).clamp(0, 1), clean)
     return Hidden(pairs.first, pairs.clean, filtered, psnr(predict(load_pretrained("tnet"), noisy).clamp(0, 1), clean))
 
 
@@ -50,13 +50,13 @@ def files_for(shown: str, seed: int) -> tuple[dict[str, bytes], str | None]:
     """What the worker needs to run a network, and what is wrong with the weights in a notebook's outputs."""
     try:
         weights = unpack_weights(shown)
-        check_size(weights)
+        check_parameter_count(weights)
     except ValueError as error:
         return {}, str(error)
     return {"weights.safetensors": save(weights), "noisy.safetensors": save({"noisy": hidden_pictures(seed).noisy})}, None
 
 
-def score(found: Examination, problem: str | None, seed: int) -> tuple[Outcome, float, float | None]:
+def score(found: SubmissionReport, problem: str | None, seed: int) -> tuple[Outcome, float, float | None]:
     """What a network is worth: the outcome, the share of the points, and its PSNR in dB.
 
     A third of the points is for a network that runs within the limit, a third for beating the best Gaussian filter, and

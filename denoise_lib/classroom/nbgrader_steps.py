@@ -29,7 +29,7 @@ from traitlets.config import Config
 from ..exercises.exercise import RIGHT
 from .course import Course
 from .repair import repair
-from .verdicts import HAVE_A_LOOK, verdict
+from .verdicts import NEEDS_REVIEW, verdict
 
 CODE_STUB, TEXT_STUB = "pass  # your answer here", "*Your answer here.*"
 
@@ -90,7 +90,7 @@ class Verdicts(ClassroomStep):
             grade = cell.metadata.get("nbgrader", {}).get("grade_id")
             cell.outputs = _graded(*rows[grade]) if grade in rows else _printed(found["cells"].get(str(place), {}))
             cell.execution_count = place + 1
-        if told := [note for note in found["notes"] if note != HAVE_A_LOOK]:
+        if told := [note for note in found["notes"] if note != NEEDS_REVIEW]:
             notes = "\n".join(f"- {_plain(note)}" for note in told)
             notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"**While grading:**\n\n{notes}"))
         return notebook, resources

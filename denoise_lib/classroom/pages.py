@@ -96,8 +96,8 @@ def misconceptions(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
 
 
 def _sentence(name: str, mistake: str) -> str:
-    known = {one.name: one.says for one in EXERCISES[name].mistakes} if name in EXERCISES else {}
-    known |= {one.mistake: one.says for one in QUESTIONS[name].wrong} if name in QUESTIONS else {}
+    known = {one.name: one.feedback for one in EXERCISES[name].mistakes} if name in EXERCISES else {}
+    known |= {one.mistake: one.feedback for one in QUESTIONS[name].wrong} if name in QUESTIONS else {}
     return known.get(mistake, "")
 
 

@@ -42,7 +42,7 @@ class WrongOption:
     mistake: str
     """Short, for counts over a class."""
     text: Text
-    says: str
+    feedback: str
     """One sentence for the student."""
 
 
@@ -74,5 +74,5 @@ class Question:
             return Outcome(self.name, NOT_ATTEMPTED, None, f"not attempted: the answer is one letter from A to {max(known)}.")
         wrong = known[given]
         return (
-            Outcome(self.name, RIGHT, None, "right.") if wrong is None else Outcome(self.name, WRONG, wrong.mistake, wrong.says)
+            Outcome(self.name, RIGHT, None, "right.") if wrong is None else Outcome(self.name, WRONG, wrong.mistake, wrong.feedback)
         )

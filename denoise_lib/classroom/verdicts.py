@@ -25,22 +25,22 @@ from . import leaderboard
 from .course import Course, CourseError
 from .question_bank import QUESTIONS
 from .repair import UnreadableError, assignment_share, is_put_back, read_notebook, repair
-from .sandbox.bubblewrap import FenceMissingError, choose_fence
+from .sandbox.bubblewrap import SandboxMissingError, choose_sandbox
 from .sandbox.process import CRASHED, TIMED_OUT, Limits, WorkerError
-from .sandbox.run_submission import MISSING, examine
+from .sandbox.run_submission import MISSING, run_submission
 from .sandbox.worker import short_error
 
 NOTHING, UNREADABLE, HANDED_IN = "nothing handed in", "unreadable", "handed in"
 """What there is of a student."""
 WRITTEN = "written"
 """The status of an answer that a person reads."""
-HAVE_A_LOOK = "the code mentions the course's own solutions; have a look."
+NEEDS_REVIEW = "the code mentions the course's own solutions; have a look."
 """A note for the instructor alone."""
 REPORT = re.compile(r"\s*check\.report\([^()]*\)\s*$")
 """A cell that tells of checks, of which none is run here."""
 # A warning for the instructor, no proof: the published solutions can be imported.
 _BANKS = "|".join(sorted({exercise.solution.__module__.rpartition(".")[2] for exercise in EXERCISES.values()}))
-BORROWED = re.compile(
+IMPORTS_SOLUTION = re.compile(
     rf"\bexercises(?:\.|\s+import\s[^\n]*)(?:{_BANKS})\b"
     r"|\binspect\.getsource\b|\b_getframe\b|\.exercise\.solution\b|\bEXERCISES\b"
 )
@@ -85,13 +85,13 @@ class Submission:
     released: bytes
     """The notebook that students got."""
     seed: int
-    fence: str | None
+    sandbox: str | None
     limits: Limits
     fingerprint: str
 
 
 def verdict(
-    course: Course, assignment: str, student: str, *, fence: str | None = None, limits: Limits | None = None
+    course: Course, assignment: str, student: str, *, sandbox: str | None = None, limits: Limits | None = None
 ) -> dict[str, Any]:
     """The verdict on what a student handed in, from the cache where nothing has changed.
 
@@ -102,7 +102,7 @@ def verdict(
     kept = kept_verdict(course, assignment, student, limits)
     if kept is not None:
         return kept
-    found = judge(submission(course, assignment, student, fence=fence, limits=limits))
+    found = judge(submission(course, assignment, student, sandbox=sandbox, limits=limits))
     keep_verdict(course, assignment, student, found)
     return found
 
@@ -116,12 +116,12 @@ def kept_verdict(course: Course, assignment: str, student: str, limits: Limits |
 
 
 def submission(
-    course: Course, assignment: str, student: str, *, fence: str | None = None, limits: Limits | None = None
+    course: Course, assignment: str, student: str, *, sandbox: str | None = None, limits: Limits | None = None
 ) -> Submission:
     """What a student handed in, to be judged."""
     fingerprint, content = fingerprint_of(course, assignment, student), _content(course, assignment, student)
     released = course.released(assignment).read_bytes()
-    return Submission(student, content, released, course.seed, fence, limits or Limits(), fingerprint)
+    return Submission(student, content, released, course.seed, sandbox, limits or Limits(), fingerprint)
 
 
 def judge(submission: Submission) -> dict[str, Any]:
@@ -129,8 +129,8 @@ def judge(submission: Submission) -> dict[str, Any]:
     released = nbformat.reads(submission.released.decode(), as_version=4)
     fingerprint = submission.fingerprint
     try:
-        found = _make(submission.content, released, submission.seed, submission.fence, submission.limits)
-    except (WorkerError, FenceMissingError, CourseError):
+        found = _make(submission.content, released, submission.seed, submission.sandbox, submission.limits)
+    except (WorkerError, SandboxMissingError, CourseError):
         raise
     except Exception as error:  # a way to break that nobody has thought of costs nobody else a thing, and is tried again
         found, fingerprint = _nothing(items(released), HANDED_IN, f"could not be graded: {short_error(error)}", CRASHED), ""
@@ -171,7 +171,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str | None, limits: Limits) -> dict[str, Any]:
+def _make(content: bytes | None, released: NotebookNode, seed: int, sandbox: str | None, limits: Limits) -> dict[str, Any]:
     todo = items(released)
     if content is None:
         return _nothing(todo, NOTHING, "nothing was handed in.")
@@ -188,14 +188,14 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, fence: str |
         for cell in repaired.cells
         if cell.cell_type == "code"
     ]
-    if any(BORROWED.search(source) for source in sources):
-        notes.append(HAVE_A_LOOK)
+    if any(IMPORTS_SOLUTION.search(source) for source in sources):
+        notes.append(NEEDS_REVIEW)
     functions = [item.name for item in todo if item.kind in ("exercise", "network")]
     files, problem = leaderboard.files_for(shown, seed) if leaderboard.NETWORK in functions else ({}, None)
-    found = examine(
+    found = run_submission(
         sources,
         functions, [item.name for item in todo if item.kind == "question"],
-        seed=seed, fence=choose_fence(fence), limits=limits, files=files, definitions_alone=leaderboard.NETWORK in functions,
+        seed=seed, sandbox=choose_sandbox(sandbox), limits=limits, files=files, definitions_alone=leaderboard.NETWORK in functions,
     )  # fmt: skip
     result: dict[str, Any] = {"status": HANDED_IN, "notes": [*notes, *found.notes], "items": {}, "psnr": None}
     result["stopped"] = bool(found.notes)

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..internal.checkpoints import History
-from ..internal.checks import check_count, check_images, check_keys, check_list, check_number, kind
+from ..internal.checks import check_count, check_images, check_keys, check_list, check_number, describe
 
 if TYPE_CHECKING:
     from IPython.display import Image as DisplayedImage
@@ -133,7 +133,7 @@ def mark(picture: np.ndarray, pixel: tuple[int, int], scale: int, colour: tuple[
     for part in colour:
         check_count(part, "each part of colour", 0, 255, example=255)
     if not isinstance(pixel, (tuple, list)) or len(pixel) != 2 or not all(type(place) is int for place in pixel):
-        raise TypeError(f"pixel must be (row, column) in whole numbers, for example (16, 16), but is {kind(pixel)}.")
+        raise TypeError(f"pixel must be (row, column) in whole numbers, for example (16, 16), but is {describe(pixel)}.")
     framed = picture.copy() if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
     top, left = pixel[0] * scale, pixel[1] * scale
     if not (0 <= top <= framed.shape[0] - scale and 0 <= left <= framed.shape[1] - scale):
@@ -174,7 +174,7 @@ def picture(content: np.ndarray | Figure, alt: str) -> DisplayedImage:
     if isinstance(content, np.ndarray):
         return DisplayedImage(data=png(content, compress_level=9), format="png", metadata={"alt": alt})
     if not _is_figure(content):
-        raise TypeError(f"content must be a uint8 array or a matplotlib figure, but is {kind(content)}.")
+        raise TypeError(f"content must be a uint8 array or a matplotlib figure, but is {describe(content)}.")
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
@@ -214,7 +214,7 @@ def heat_map(
         for text in check_list(texts, name, ["mild", "severe"]):
             _check_text(text, f"each of {name}", "mild")
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or not ((values > 0) & np.isfinite(values)).all():
-        raise TypeError(f"values must be a float array of positive numbers, for their logarithms, but are {kind(values)}.")
+        raise TypeError(f"values must be a float array of positive numbers, for their logarithms, but are {describe(values)}.")
     if values.shape != (len(rows), len(columns)):
         raise ValueError(f"values must have the shape ({len(rows)}, {len(columns)}), but have {values.shape}.")
     figure, axes = plt.subplots(figsize=(1.5 + 0.75 * len(columns), 1.2 + 0.42 * len(rows)))
@@ -238,7 +238,7 @@ def paper_show(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure 
     _check_titles(pictures, titles, "paper_show")
     for shown in pictures:
         if not isinstance(shown, np.ndarray) or shown.dtype.kind not in "uif" or shown.ndim not in (2, 3) or not shown.size:
-            raise TypeError(f"each picture must be an array of numbers, (height, width) or (..., 3), but is {kind(shown)}.")
+            raise TypeError(f"each picture must be an array of numbers, (height, width) or (..., 3), but is {describe(shown)}.")
     show = _torch_snippets_show()
     if show is None:
         return None
@@ -282,7 +282,7 @@ def pixels(figure: Figure) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     if not _is_figure(figure):
-        raise TypeError(f"figure must be a matplotlib figure, but is {kind(figure)}.")
+        raise TypeError(f"figure must be a matplotlib figure, but is {describe(figure)}.")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
@@ -290,7 +290,7 @@ def pixels(figure: Figure) -> np.ndarray:
 
 def _checked(picture: object, name: str) -> np.ndarray:
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
-        raise TypeError(f"{name} must be a uint8 array such as tile() returns, but is {kind(picture)}.")
+        raise TypeError(f"{name} must be a uint8 array such as tile() returns, but is {describe(picture)}.")
     if not picture.size or not (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
         raise ValueError(f"{name} must have the shape (height, width) or (height, width, 3), but has {picture.shape}.")
     return picture
@@ -306,7 +306,7 @@ def _check_titles(pictures: Sequence[np.ndarray], titles: Sequence[str], name: s
 
 def _check_text(text: object, name: str, example: str) -> None:
     if not isinstance(text, str) or not text.isprintable():
-        raise TypeError(f"{name} must be a text of one line, for example {example!r}, but is {kind(text)}.")
+        raise TypeError(f"{name} must be a text of one line, for example {example!r}, but is {describe(text)}.")
 
 
 def _check_size(height: int, width: int) -> None:

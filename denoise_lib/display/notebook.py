@@ -8,7 +8,7 @@ from importlib import metadata
 import torch
 
 from ..data import NoisyImages, mnist
-from ..internal.checks import check_real, kind
+from ..internal.checks import check_real, describe
 from ..internal.devices import default_device
 from ..noise import MODERATE, Blend
 from ..papers.results import read_results
@@ -22,7 +22,7 @@ def headline(key: str, value: float) -> None:
     The bands stand in `results/bands.json`. A number outside its band is no rounding matter: something has changed.
     """
     if not isinstance(key, str):
-        raise TypeError(f"key must be a text, but is {kind(key)}; for example 'SSIM at mu 0.25'.")
+        raise TypeError(f"key must be a text, but is {describe(key)}; for example 'SSIM at mu 0.25'.")
     check_real(value, "value")
     band = read_results("bands")["bands"].get(key)
     low, high = (band["low"], band["high"]) if band else (float("nan"), float("nan"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..internal.checks import check_choice, check_count, check_function, check_images, check_list, check_number, kind
+from ..internal.checks import check_choice, check_count, check_function, check_images, check_list, check_number, describe
 from ..kernels import MARGIN
 from ..losses import CORRUPTIONS
 from ..metrics import predict, psnr
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import ipywidgets
     from IPython.display import Image as DisplayedImage
 
-COLOUR_NETWORKS = ("tnet", "tiny-denoiser", "noise2noise-unet")
+COLOR_NETWORKS = ("tnet", "tiny-denoiser", "noise2noise-unet")
 FILMSTRIP_LEVELS = (0.0, 0.1, 0.25, 0.4, 0.6, 0.8)
 
 
@@ -62,7 +62,7 @@ def filmstrip(render: Callable[[float], Rendered], levels: tuple[float, ...] = F
 
 def _checked(rendered: Rendered) -> Rendered:
     if not isinstance(rendered, tuple) or len(rendered) != 2 or not isinstance(rendered[1], str):
-        raise TypeError(f"render must return (uint8 picture, text), but returned {kind(rendered)}.")
+        raise TypeError(f"render must return (uint8 picture, text), but returned {describe(rendered)}.")
     return rendered
 
 
@@ -262,7 +262,7 @@ def filter_explorer(*, index: int = 0, seed: int = 0) -> ipywidgets.VBox:
         index: which of the built-in photos.
         seed: of its noise.
     """
-    models, (noisy, clean) = {name: load_pretrained(name) for name in COLOUR_NETWORKS}, example_pair(index, seed)
+    models, (noisy, clean) = {name: load_pretrained(name) for name in COLOR_NETWORKS}, example_pair(index, seed)
     row, column = (_steps(name, 16, MARGIN, noisy.shape[-1] - 1 - MARGIN) for name in ("row", "column"))
     box = _explorer(lambda: render_filters((row.value, column.value), models, noisy, clean), row, column)
     box.children = (row, column, box.numbers, box.image)
@@ -273,7 +273,7 @@ def filter_explorer(*, index: int = 0, seed: int = 0) -> ipywidgets.VBox:
 def filter_filmstrip(pixels: Sequence[tuple[int, int]], *, index: int = 0, seed: int = 0) -> DisplayedImage:
     """The filmstrip of `filter_explorer`: the kernels at a few pixels."""
     check_list(pixels, "pixels", [(16, 16)])
-    models, (noisy, clean) = {name: load_pretrained(name) for name in COLOUR_NETWORKS}, example_pair(index, seed)
+    models, (noisy, clean) = {name: load_pretrained(name) for name in COLOR_NETWORKS}, example_pair(index, seed)
     rendered = [render_filters(pixel, models, noisy, clean) for pixel in pixels]
     return _strip(rendered, [f"row {row}, column {column}" for row, column in pixels], columns=2)
 

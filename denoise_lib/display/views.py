@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ..corruptions import PointSample
 from ..data import as_float_images, mnist, photos
-from ..internal.checks import check_choice, check_count, check_images, check_model, check_number, check_pair, kind
+from ..internal.checks import check_choice, check_count, check_images, check_model, check_number, check_pair, describe
 from ..internal.devices import evaluating
-from ..kernels import MARGIN, filters, gaussian_like, unlikeness, windows
+from ..kernels import MARGIN, center_contrast, filters, matched_gaussian, windows
 from ..losses import POWERS, best_prediction, corrupted_pixel
 from ..metrics import mse, predict, psnr, ssim
 from ..noise import LEVELS, MODERATE, Blend, add_noise
@@ -53,7 +53,7 @@ def own_digit(photo: bytes) -> Tensor:
         DataError: bytes that are no image.
     """
     if not isinstance(photo, bytes):
-        raise TypeError(f"photo must be bytes, but is {kind(photo)}; for example Path('7.png').read_bytes().")
+        raise TypeError(f"photo must be bytes, but is {describe(photo)}; for example Path('7.png').read_bytes().")
     gray = square(read_photo(photo), 28).float().mean(1, keepdim=True) / 255
     paper = float(torch.cat([gray[..., 0, :], gray[..., -1, :], gray[..., :, 0], gray[..., :, -1]], dim=-1).median())
     ink = (paper - gray if paper > 0.5 else gray - paper).clamp_min(0)  # paper is never quite white, nor ink quite black
@@ -165,7 +165,7 @@ def render_assumptions(sigma: float, broken: tuple[str, ...] = (), *, draws: int
     from matplotlib.figure import Figure
 
     if not isinstance(broken, tuple):
-        raise TypeError(f"broken must be a tuple of names, but is {kind(broken)}; for example ('clipped',).")
+        raise TypeError(f"broken must be a tuple of names, but is {describe(broken)}; for example ('clipped',).")
     for name in broken:
         check_choice(name, "broken", tuple(BROKEN))
     arguments = {key: value for name in broken for key, value in BROKEN[name].items()}
@@ -292,7 +292,7 @@ def render_filters(pixel: tuple[int, int], models: dict[str, nn.Module], noisy: 
     _check_models(models)
     check_pair(noisy, clean)
     kernels = {name: windows(filters(model, noisy, [pixel]).sum(1), [pixel]) for name, model in models.items()}
-    kernels["Gaussian"] = gaussian_like(next(iter(kernels.values())))
+    kernels["Gaussian"] = matched_gaussian(next(iter(kernels.values())))
     patch = windows(clean.mean(1), [pixel])
     row, column = pixel
     cut = clean[:, :, row - MARGIN : row + MARGIN + 1, column - MARGIN : column + MARGIN + 1]
@@ -302,7 +302,7 @@ def render_filters(pixel: tuple[int, int], models: dict[str, nn.Module], noisy: 
     ]
     numbers = "\n".join(
         f"{name:16s} own weight {float(kernel[0, MARGIN, MARGIN]):5.2f}   in this window {float(kernel.sum()):5.2f}   "
-        f"looks at pixels unlike its own by {float(unlikeness(kernel, patch)):.3f}"
+        f"looks at pixels unlike its own by {float(center_contrast(kernel, patch)):.3f}"
         for name, kernel in kernels.items()
     )
     titles = ["noisy", "clean, around the pixel", *(f"{name}, +-0.4" for name in kernels)]
@@ -315,4 +315,4 @@ def _check_models(models: dict[str, nn.Module]) -> None:
     for name, model in models.items():
         check_model(model)
         if not isinstance(name, str):
-            raise TypeError(f"models must have texts as names, but one is {kind(name)}; for example {{'TNet': TNet()}}.")
+            raise TypeError(f"models must have texts as names, but one is {describe(name)}; for example {{'TNet': TNet()}}.")

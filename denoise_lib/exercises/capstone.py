@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ..internal.checks import check_model, kind
+from ..internal.checks import check_model, describe
 from ..papers.noise2noise_tnet import builtin_psnr
 
 PARAMETER_LIMIT = 43_064
@@ -28,17 +28,17 @@ def pack_weights(network: nn.Module) -> str:
     """
     check_model(network)
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
-    check_size(weights)
+    check_parameter_count(weights)
     return MARK + base64.b64encode(save(weights)).decode()
 
 
-def check_size(weights: Mapping[str, Tensor]) -> int:
+def check_parameter_count(weights: Mapping[str, Tensor]) -> int:
     """How many parameters the weights of a network hold; a ValueError if these are more than the leader board allows.
 
     All numbers count, also frozen ones, but for the running statistics of batch normalisation.
     """
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise TypeError(f"weights must be tensors by their names, such as network.state_dict(), but are {kind(weights)}.")
+        raise TypeError(f"weights must be tensors by their names, such as network.state_dict(), but are {describe(weights)}.")
     parameters = sum(value.numel() for name, value in weights.items() if not str(name).endswith(STATISTICS))
     if parameters > PARAMETER_LIMIT:
         raise ValueError(f"the network has {parameters:,} parameters, but the leader board allows {PARAMETER_LIMIT:,}.")
@@ -52,17 +52,17 @@ def unpack_weights(text: str) -> dict[str, Tensor]:
         ValueError: there are none, or they are damaged.
     """
     if not isinstance(text, str):
-        raise TypeError(f"text must be what hand_in shows, but is {kind(text)}.")
+        raise TypeError(f"text must be what submit_network shows, but is {describe(text)}.")
     found = _PACKED.findall(text)
     if not found:
-        raise ValueError("there are no weights in this text; expected denoise-weights: and what follows, as hand_in shows it.")
+        raise ValueError("there are no weights in this text; expected denoise-weights: and what follows, as submit_network shows it.")
     try:
         return load(base64.b64decode(found[-1], validate=True))
     except (ValueError, TypeError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:  # made up by hand
-        raise ValueError(f"the weights in this text are damaged ({error}); run hand_in again.") from None
+        raise ValueError(f"the weights in this text are damaged ({error}); run submit_network again.") from None
 
 
-def hand_in(network: nn.Module) -> None:
+def submit_network(network: nn.Module) -> None:
     """Show a network's weights packed, folded away, in the output of this cell; they are handed in with the notebook."""
     from IPython.display import HTML, display
 
@@ -71,7 +71,7 @@ def hand_in(network: nn.Module) -> None:
     except (TypeError, ValueError) as error:
         print(error)
         return
-    parameters = check_size(network.state_dict())
+    parameters = check_parameter_count(network.state_dict())
     print(f"ready: {parameters:,} parameters. Save the notebook with this output, and hand it in.")
     display(HTML(f"<details><summary>the weights, packed</summary><code>{packed}</code></details>"))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..internal.atomic_write import write_json
-from ..internal.checks import check_choice, check_count, check_instance, check_path, kind
+from ..internal.checks import check_choice, check_count, check_instance, check_path, describe
 from ..internal.tables import table
 from .exercise import NOT_ATTEMPTED, Exercise, Outcome
 from .judging import judge
@@ -75,7 +75,7 @@ class Checker:
         print(self.exercise.solution_text())
 
     def __repr__(self) -> str:
-        return f"{self.exercise.name}: {self.exercise.asks}"
+        return f"{self.exercise.name}: {self.exercise.prompt}"
 
 
 class Answers:
@@ -105,7 +105,7 @@ class Answers:
     def of(self, name: str) -> dict[str, Any]:
         """One exercise's entry; what has another type than it should counts as missing."""
         if not isinstance(name, str):
-            raise TypeError(f"name must be that of an exercise, such as 'blend', but is {kind(name)}.")
+            raise TypeError(f"name must be that of an exercise, such as 'blend', but is {describe(name)}.")
         empty = {"status": NOT_ATTEMPTED, "mistake": None, "attempts": 0, "hints": 0, "solution_seen": False}
         entry = self.entries.get(name)
         known = entry if isinstance(entry, dict) else {}
@@ -136,7 +136,7 @@ class Checks:
     def __init__(self, exercises: Collection[Exercise], answers: Answers | None = None) -> None:
         self._answers = Answers() if answers is None else answers
         if not isinstance(exercises, (list, tuple, ValuesView)):
-            raise TypeError(f"exercises must be a list of them, but is {kind(exercises)}; for example EXERCISES.values().")
+            raise TypeError(f"exercises must be a list of them, but is {describe(exercises)}; for example EXERCISES.values().")
         checkers = [Checker(exercise, self._answers) for exercise in exercises]
         self._checkers = {checker.exercise.name: checker for checker in checkers}
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..internal.checks import check_generator, check_images, kind
+from ..internal.checks import check_generator, check_images, describe
 
 NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Mistake:
 
     name: str
     """Short, for counts over a class: "adds the noise without dimming"."""
-    says: str
+    feedback: str
     """One sentence for the student, that tells the mistake and not the answer."""
     function: Callable[..., Any]
 
@@ -35,7 +35,7 @@ class Exercise:
     """What is asked, on what arguments, and which wrong answers are known."""
 
     name: str
-    asks: str
+    prompt: str
     arguments: Callable[[torch.Generator], tuple[Any, ...]]
     """Fresh random arguments; the same generator state gives the same arguments."""
     solution: Callable[..., Any]
@@ -82,7 +82,7 @@ def noise_facts(copies: Any, means: Tensor, generator: torch.Generator) -> Any:
     try:
         copies = [torch.as_tensor(copy).detach() for copy in copies]
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"copies must be noisy images, as tensors, but are {kind(copies)}.") from None
+        raise TypeError(f"copies must be noisy images, as tensors, but are {describe(copies)}.") from None
     if len(copies) != 2 or any(copy.shape != means.shape for copy in copies):
         return copies
     both = torch.stack(copies)

@@ -23,7 +23,7 @@ NEARLY_RIGHT = (CHANGES_INPUT, OTHER_TYPE, OTHER_DEVICE)
 
 
 @dataclass(frozen=True)
-class Run:
+class CallRecord:
     """What one call did: all that is compared, as plain numbers and words, so that another process may have made the call."""
 
     numbers: list[Tensor] | None = None
@@ -46,7 +46,7 @@ class Run:
         return {**vars(self), "numbers": numbers}
 
     @classmethod
-    def unpacked(cls, content: dict[str, Any]) -> Run:
+    def unpacked(cls, content: dict[str, Any]) -> CallRecord:
         """The run that was packed; a ValueError or TypeError for anything else, whoever has made it."""
         if not isinstance(content, dict) or content.keys() != {field.name for field in fields(cls)}:
             raise ValueError("a packed run has the fields of a run.")
@@ -77,7 +77,7 @@ def judge(exercise: Exercise, function: Callable[..., Any], seed: int | None = N
     return compare(exercise, attempt(exercise, function, first), first)
 
 
-def attempt(exercise: Exercise, function: Callable[..., Any], seed: int) -> list[Run]:
+def attempt(exercise: Exercise, function: Callable[..., Any], seed: int) -> list[CallRecord]:
     """Call a student's function on the arguments of seed, seed + 1, ...: one run for each case of the exercise."""
     check_instance(exercise, "exercise", Exercise, "check.blend.exercise")
     check_count(seed, "seed", 0, example=0)
@@ -87,16 +87,16 @@ def attempt(exercise: Exercise, function: Callable[..., Any], seed: int) -> list
         return [_run(exercise, function, case) for case in range(seed, seed + exercise.cases)]
 
 
-def compare(exercise: Exercise, mine: list[Run], seed: int) -> Outcome:
+def compare(exercise: Exercise, mine: list[CallRecord], seed: int) -> Outcome:
     """Say what a function does, from its runs on the arguments of this seed (see `attempt`)."""
     check_instance(exercise, "exercise", Exercise, "check.blend.exercise")
     check_count(seed, "seed", 0, example=0)
     for run in check_list(mine, "mine", ["attempt(exercise, function, seed)"]):
-        check_instance(run, "each of mine", Run, "attempt(exercise, function, seed)[0]")
+        check_instance(run, "each of mine", CallRecord, "attempt(exercise, function, seed)[0]")
     if len(mine) != exercise.cases:
         raise ValueError(f"{exercise.name} is compared on {exercise.cases} runs, but there are {len(mine)}.")
     if not mine[0].attempted:
-        return Outcome(exercise.name, NOT_ATTEMPTED, None, f"not attempted yet. {exercise.asks}")
+        return Outcome(exercise.name, NOT_ATTEMPTED, None, f"not attempted yet. {exercise.prompt}")
     wanted = attempt(exercise, exercise.solution, seed)
     same = [_alike(one, other, exercise.tolerance) for one, other in zip(mine, wanted, strict=True)]
     changed = exercise.pure and any(run.changed for run in mine)
@@ -110,14 +110,14 @@ def compare(exercise: Exercise, mine: list[Run], seed: int) -> Outcome:
     evidence = f" {_evidence(exercise, seed + place, mine[place], wanted[place])}" if exercise.evidence else ""
     for mistake in exercise.mistakes:
         if _behaves_like(exercise, mistake.function, mine, seed):
-            return _wrong(exercise, mistake.name, f"{mistake.says}{evidence}")
+            return _wrong(exercise, mistake.name, f"{mistake.feedback}{evidence}")
     name, slip = _in_general(mine[place], wanted[place])
     if changed:
         name, slip = CHANGES_INPUT, "your function changes its input; work on a copy."
     return _wrong(exercise, name, f"{slip}{evidence}")
 
 
-def _behaves_like(exercise: Exercise, function: Callable[..., Any], mine: list[Run], seed: int) -> bool:
+def _behaves_like(exercise: Exercise, function: Callable[..., Any], mine: list[CallRecord], seed: int) -> bool:
     """Whether a function's runs are alike; the first that is not ends the comparison."""
     with _torch_as_usual():
         return all(_alike(one, _run(exercise, function, case), exercise.tolerance) for case, one in enumerate(mine, seed))
@@ -154,7 +154,7 @@ def _wrong(exercise: Exercise, name: str, sentence: str) -> Outcome:
     return Outcome(exercise.name, WRONG, name, f"not yet: {sentence}")
 
 
-def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> Run:
+def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> CallRecord:
     """One call on the arguments of one seed; these are made anew for each call, so that no call sees another's changes."""
     arguments = exercise.arguments(torch.Generator().manual_seed(seed))
     try:
@@ -166,10 +166,10 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> Run:
         raise
     except BaseException as error:  # also exit(), which would end the kernel
         if isinstance(error, NotImplementedError) and not error.args:  # torch raises it with a text
-            return Run(attempted=False, raised="NotImplementedError")
-        return Run(raised=_words(error))
+            return CallRecord(attempted=False, raised="NotImplementedError")
+        return CallRecord(raised=_words(error))
     if output is None or output is Ellipsis:
-        return Run(attempted=not is_stub(function), raised="nothing")
+        return CallRecord(attempted=not is_stub(function), raised="nothing")
     try:
         observed = exercise.observe(arguments, output)
     except Exception:  # the output is of a kind that cannot even be looked at
@@ -177,7 +177,7 @@ def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> Run:
     before = exercise.arguments(torch.Generator().manual_seed(seed))
     changed = any(_changed(old, new) for old, new in zip(before, arguments, strict=True))
     dtype, device = (str(output.dtype), str(output.device)) if isinstance(output, Tensor) and output.dim() else (None, None)
-    return Run(_numbers(observed), _short(observed), type(output).__name__, dtype, device, changed=changed)
+    return CallRecord(_numbers(observed), _short(observed), type(output).__name__, dtype, device, changed=changed)
 
 
 def _changed(old: Any, new: Any) -> bool:
@@ -196,7 +196,7 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
 
 
-def _alike(one: Run, other: Run, tolerance: float) -> bool:
+def _alike(one: CallRecord, other: CallRecord, tolerance: float) -> bool:
     if one.raised is not None or other.raised is not None:
         return one.raised == other.raised
     if one.numbers is None or other.numbers is None or len(one.numbers) != len(other.numbers):
@@ -229,7 +229,7 @@ def _flat(value: Any) -> list[Tensor] | None:
     return None
 
 
-def _kind_of_number(got: Run, wanted: Run) -> tuple[str, str] | None:
+def _kind_of_number(got: CallRecord, wanted: CallRecord) -> tuple[str, str] | None:
     """What is wrong with the type of a result whose values are right: name and sentence."""
     if wanted.dtype is None:
         return None  # one number is one number, be it a tensor or a float
@@ -243,7 +243,7 @@ def _kind_of_number(got: Run, wanted: Run) -> tuple[str, str] | None:
     return None
 
 
-def _in_general(mine: Run, wanted: Run) -> tuple[str, str]:
+def _in_general(mine: CallRecord, wanted: CallRecord) -> tuple[str, str]:
     """Name and sentence for a mistake that is not in the bank."""
     if mine.raised == "nothing":
         return "returns nothing", "your function returns nothing (None), at least for some input; every path needs a return."
@@ -258,7 +258,7 @@ def _in_general(mine: Run, wanted: Run) -> tuple[str, str]:
     return "other values", "your result has other values."
 
 
-def _evidence(exercise: Exercise, seed: int, mine: Run, wanted: Run) -> str:
+def _evidence(exercise: Exercise, seed: int, mine: CallRecord, wanted: CallRecord) -> str:
     arguments = exercise.arguments(torch.Generator().manual_seed(seed))
     names = inspect.signature(exercise.solution).parameters
     given = ", ".join(f"{name} = {_short(value)}" for name, value in zip(names, arguments, strict=False))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from .checks import check_tensor, kind
+from .checks import check_tensor, describe
 from .distributed import World
 
 
@@ -46,7 +46,7 @@ def _collate(pairs: list[Any]) -> list[Tensor]:
         return [check_tensor(first, "inputs"), check_tensor(second, "targets")]
     except (TypeError, ValueError, RuntimeError, KeyError):
         raise TypeError(
-            f"a data set must serve pairs (input, target) of tensors, all of one shape, but served {kind(pairs[0])}; "
+            f"a data set must serve pairs (input, target) of tensors, all of one shape, but served {describe(pairs[0])}; "
             "for example torch.utils.data.TensorDataset(noisy, clean)."
         ) from None
 

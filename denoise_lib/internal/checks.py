@@ -27,7 +27,7 @@ def check_tensor(value: object, name: str) -> Tensor:
     """Return `value` if it is a tensor of numbers that can be looked at: dense, and on a device that holds values."""
     if not isinstance(value, Tensor):
         raise TypeError(
-            f"{name} must be a torch.Tensor, but is {kind(value)}; for example torch.rand(8, 1, 28, 28), "
+            f"{name} must be a torch.Tensor, but is {describe(value)}; for example torch.rand(8, 1, 28, 28), "
             "or torch.from_numpy(array) for a NumPy array."
         )
     if value.layout != torch.strided:
@@ -111,7 +111,7 @@ def check_pair(a: Tensor, b: Tensor, name_a: str = "noisy", name_b: str = "clean
 def check_model(model: object, images: Tensor | None = None) -> nn.Module:
     """Return `model` if it is a network and, where images are given, one on their device."""
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module such as TNet(), but is {kind(model)}.")
+        raise TypeError(f"model must be a torch.nn.Module such as TNet(), but is {describe(model)}.")
     first = next(model.parameters(), None)
     if first is not None and first.device.type == "meta":
         raise ValueError("model is on the device 'meta', which holds no weights; build it on the CPU.")
@@ -136,7 +136,7 @@ def check_function(value: object, name: str, *arguments: str) -> Callable[..., A
     """Return `value` if it is a function, or a network, that can be called with so many arguments, whatever their names."""
     called = f"{name}({', '.join(arguments)})"
     if not callable(value):
-        raise TypeError(f"{name} must be a function, called as {called}, but is {kind(value)}.")
+        raise TypeError(f"{name} must be a function, called as {called}, but is {describe(value)}.")
     try:
         signature = inspect.signature(value.forward if isinstance(value, nn.Module) else value)
     except ValueError:  # some functions of C tell nothing
@@ -151,14 +151,14 @@ def check_function(value: object, name: str, *arguments: str) -> Callable[..., A
 def check_instance(value: object, name: str, wanted: type[Thing], example: str) -> Thing:
     """Return `value` if it is one of a class; `example` says where such a one comes from."""
     if not isinstance(value, wanted):
-        raise TypeError(f"{name} must be of the class {wanted.__name__}, but is {kind(value)}; for example {example}.")
+        raise TypeError(f"{name} must be of the class {wanted.__name__}, but is {describe(value)}; for example {example}.")
     return value
 
 
 def check_list(values: object, name: str, example: object) -> list[Any]:
     """Return `values` as a list if it is a list or a tuple, and not empty."""
     if not isinstance(values, (list, tuple)):
-        raise TypeError(f"{name} must be a list, but is {kind(values)}{_example(name, example)}.")
+        raise TypeError(f"{name} must be a list, but is {describe(values)}{_example(name, example)}.")
     if not values:
         raise ValueError(f"{name} must hold at least one value, but is empty{_example(name, example)}.")
     return list(values)
@@ -167,14 +167,14 @@ def check_list(values: object, name: str, example: object) -> list[Any]:
 def check_real(value: object, name: str) -> float:
     """Return `value` as a float if it is a number; NaN and infinity, which say that something is unknown, are numbers too."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, but is {kind(value)}.")
+        raise TypeError(f"{name} must be a number, but is {describe(value)}.")
     return float(value) if isinstance(value, (float, np.floating)) else check_number(value, name, -LARGEST)
 
 
 def check_flag(value: object, name: str) -> bool:
     """Return `value` if it is True or False: a text such as "no" would count as true."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, but is {kind(value)}.")
+        raise TypeError(f"{name} must be True or False, but is {describe(value)}.")
     return bool(value)
 
 
@@ -186,7 +186,7 @@ def check_number(
     Where there is no `high`, a number in (0, ...] is at least 1 / `LARGEST`: to divide by less would overflow.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, but is {kind(value)}{_example(name, example)}.")
+        raise TypeError(f"{name} must be a number, but is {describe(value)}{_example(name, example)}.")
     try:
         number = float(value)
     except OverflowError:  # a whole number of more than 308 digits
@@ -208,7 +208,7 @@ def check_number(
 def check_count(value: object, name: str, low: int = 1, high: int = 2**63 - 1, *, example: object = None) -> int:
     """Return `value` as an int if it is a whole number from `low` to `high`, by default the largest that torch takes."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, but is {kind(value)}{_example(name, example)}.")
+        raise TypeError(f"{name} must be a whole number, but is {describe(value)}{_example(name, example)}.")
     if value < low:
         raise ValueError(f"{name} must be at least {low}, but is {_short(value)}{_example(name, example)}.")
     if value > high:
@@ -242,7 +242,7 @@ def check_device(device: object) -> torch.device:
 def check_keys(content: object, name: str, keys: Iterable[str]) -> dict[str, Any]:
     """Return `content` if it is a dictionary with these keys."""
     if not isinstance(content, dict):
-        raise TypeError(f"{name} must be a dictionary with {', '.join(map(repr, keys))}, but is {kind(content)}.")
+        raise TypeError(f"{name} must be a dictionary with {', '.join(map(repr, keys))}, but is {describe(content)}.")
     missing = [key for key in keys if key not in content]
     if missing:
         raise ValueError(f"{name} must be a dictionary with {', '.join(map(repr, keys))}, but {missing[0]!r} is missing.")
@@ -270,7 +270,7 @@ def check_generator(generator: object, device: torch.device) -> torch.Generator 
         return None
     if not isinstance(generator, torch.Generator):
         raise TypeError(
-            f"generator must be a torch.Generator or None, but is {kind(generator)}; "
+            f"generator must be a torch.Generator or None, but is {describe(generator)}; "
             "for example torch.Generator().manual_seed(0)."
         )
     if generator.device.type != device.type:
@@ -285,7 +285,7 @@ def check_path(path: object, name: str = "path") -> str:
     """Return `path` as a string if it is a str or a path object, not empty, and a name that a file can have."""
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
     if not isinstance(text, str):
-        raise TypeError(f"{name} must be a path such as 'run/unet.pt', but is {kind(path)}.")
+        raise TypeError(f"{name} must be a path such as 'run/unet.pt', but is {describe(path)}.")
     if not text:
         raise ValueError(f"{name} is empty; pass a path such as 'run/unet.pt'.")
     try:
@@ -299,7 +299,7 @@ def check_path(path: object, name: str = "path") -> str:
     return str(text)
 
 
-def kind(value: object) -> str:
+def describe(value: object) -> str:
     """'the str 'abc'' for short values, 'a Tensor of shape (2, 3)' for arrays, 'a DataLoader' for others."""
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
@@ -310,7 +310,7 @@ def kind(value: object) -> str:
 
 def _short(value: object) -> str:
     """The value itself where it is short, else its kind."""
-    return (_text(value) if isinstance(value, (str, bool, int, float, type(None))) else "") or kind(value)
+    return (_text(value) if isinstance(value, (str, bool, int, float, type(None))) else "") or describe(value)
 
 
 def _text(value: object) -> str:
@@ -326,7 +326,7 @@ def _example(name: str, example: object) -> str:
     return "" if example is None else f"; for example {name}={example!r}"
 
 
-def check_size(x: Tensor, *, channels: int, multiple: int, network: str, weight: Tensor | None = None) -> None:
+def check_input_size(x: Tensor, *, channels: int, multiple: int, network: str, weight: Tensor | None = None) -> None:
     """Raise a clear error unless x is a float batch (N, channels, H, W) with H and W divisible by `multiple`.
 
     With one of the network's weights, x must also have its dtype and be on its device. Only the shape and the type are looked

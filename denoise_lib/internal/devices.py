@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .checks import check_device, check_flag, check_model, kind
+from .checks import check_device, check_flag, check_model, describe
 from .distributed import local_gpu, world
 
 
@@ -30,7 +30,7 @@ def default_device(device: torch.device | str | None = None) -> torch.device:
 def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done all that was launched: without this, a clock measures the launch and not the work."""
     if not isinstance(device, torch.device):
-        raise TypeError(f"device must be a torch.device, but is {kind(device)}; for example torch.device('cpu').")
+        raise TypeError(f"device must be a torch.device, but is {describe(device)}; for example torch.device('cpu').")
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

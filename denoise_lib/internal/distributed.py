@@ -37,7 +37,7 @@ class World:
         """Whether this process is the one that prints, and writes files."""
         return self.rank == 0
 
-    def share(self, noisy: Tensor, target: Tensor) -> tuple[Tensor, Tensor, int]:
+    def shard(self, noisy: Tensor, target: Tensor) -> tuple[Tensor, Tensor, int]:
         """This process's part of a batch, and how many of its pairs count.
 
         Args:
@@ -73,7 +73,7 @@ class World:
             dist.all_reduce(total)
         return total
 
-    def as_the_first(self, answer: bool, device: torch.device) -> bool:
+    def broadcast_from_first(self, answer: bool, device: torch.device) -> bool:
         """The first process's answer, in all processes: they must not take different ways."""
         if self.size == 1:
             return answer

@@ -20,12 +20,12 @@ from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
-from .checks import check_count, check_function, kind
+from .checks import check_count, check_function, describe
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 # A job's number, and its result or the error that the work raised.
-Outcome = tuple[int, Any, Exception | None]
+Answer = tuple[int, Any, Exception | None]
 
 CONNECT_SECONDS, WORKER_SECONDS = 8.0, 60.0
 MOST_DEATHS = 3
@@ -58,7 +58,7 @@ def run_jobs(
     """
     check_function(work, "work", "job")
     if not isinstance(jobs, (list, tuple)):
-        raise TypeError(f"jobs must be a list, but is {kind(jobs)}; for example jobs=[1, 2, 3].")
+        raise TypeError(f"jobs must be a list, but is {describe(jobs)}; for example jobs=[1, 2, 3].")
     check_count(processes, "processes", high=1024, example=2)
     check_scheduler(scheduler)
     if not jobs:
@@ -73,13 +73,13 @@ def check_scheduler(scheduler: object) -> None:
     if scheduler is None:
         return
     if not isinstance(scheduler, str):
-        raise TypeError(f"scheduler must be an address such as 'tcp://192.168.0.10:8786', but is {kind(scheduler)}.")
+        raise TypeError(f"scheduler must be an address such as 'tcp://192.168.0.10:8786', but is {describe(scheduler)}.")
     port = re.fullmatch(r"(?:tcp|tls)://(?:[\w.-]+|\[[\da-fA-F:.%]+\]):(\d{1,5})", scheduler, re.ASCII)
     if port is None or not 0 < int(port[1]) < 2**16:
         raise ValueError(f"scheduler must be an address such as 'tcp://192.168.0.10:8786', but is {scheduler!r:.60}.")
 
 
-def _attempt(work: Callable[[Any], Any], number: int, job: Any) -> Outcome:
+def _attempt(work: Callable[[Any], Any], number: int, job: Any) -> Answer:
     """Do one job. An error of the work is no fault of the machine: it travels as a value, and stops no pool."""
     from joblib import parallel_config
 
@@ -129,14 +129,14 @@ def _on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: s
 
 
 @contextmanager
-def _results(work: Callable[[Any], Any], jobs: dict[int, Any], **where: Any) -> Iterator[Iterator[Outcome]]:
+def _results(work: Callable[[Any], Any], jobs: dict[int, Any], **where: Any) -> Iterator[Iterator[Answer]]:
     """What joblib does with the jobs, as it comes; it is stopped where the block is left early."""
     from joblib import Parallel, delayed
 
     # One job a batch: a process that dies costs no other.
     pool = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all", **where)
     calls = [delayed(_attempt)(work, number, job) for number, job in jobs.items()]
-    results: Generator[Outcome, None, None] = pool(calls)
+    results: Generator[Answer, None, None] = pool(calls)
     try:
         yield results
     finally:

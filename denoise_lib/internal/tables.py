@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .checks import check_list, kind
+from .checks import check_list, describe
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -18,11 +18,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """
     columns = check_list(columns, "columns", ["network", "dB"])
     if not isinstance(rows, (list, tuple, Iterator)):
-        raise TypeError(f"rows must be a list of rows, but is {kind(rows)}; for example rows=[['TNet', 25.1]].")
+        raise TypeError(f"rows must be a list of rows, but is {describe(rows)}; for example rows=[['TNet', 25.1]].")
     rows = [*rows]
     for row in rows:
         if not isinstance(row, (list, tuple)):
-            raise TypeError(f"each row must be a list of cells, but one is {kind(row)}; for example rows=[['TNet', 25.1]].")
+            raise TypeError(f"each row must be a list of cells, but one is {describe(row)}; for example rows=[['TNet', 25.1]].")
         if len(row) != len(columns):
             shown = " ".join(repr([*row]).split())[:80]
             raise ValueError(f"each row needs {len(columns)} cells, one a column, but one has {len(row)}: {shown}.")

@@ -76,14 +76,14 @@ def _train_on_digits(options: argparse.Namespace) -> int:
     from ..corruptions import parse_noise
     from ..data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed
     from ..internal.distributed import world
-    from ..internal.seeding import new_network
+    from ..internal.seeding import build_seeded
     from ..metrics import evaluate
     from ..papers import unet_vs_autoencoder
     from ..pretrained.weights import write_weights
     from ..training import fit
 
     noise = parse_noise(options.noise)
-    model = new_network(unet_vs_autoencoder.NETWORKS[options.network], options.seed)
+    model = build_seeded(unet_vs_autoencoder.TABLE_1_NETWORKS[options.network], options.seed)
     dataset = NoisyImages(mnist("train", options.data), noise, fresh=not options.fixed, seed=training_noise_seed(options.seed))
     checkpoint = Path(f"{options.output}.checkpoint")
     fit(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..display.figures import panel, png, tile
-from ..internal.checks import check_count, check_flag, check_images, check_instance, check_model, check_path, kind
+from ..internal.checks import check_count, check_flag, check_images, check_instance, check_model, check_path, describe
 from ..metrics import psnr
 from ..noise import add_noise
 from ..sources.download import DataError
@@ -105,7 +105,7 @@ def denoise_file(
     path = Path(check_path(file, "file"))
     targets = _output_files(path, None if output is None else Path(check_path(output, "output")))
     if not isinstance(keep, list | tuple):
-        raise TypeError(f"keep must be a list of paths, but is {kind(keep)}; for example ['photo.jpg'].")
+        raise TypeError(f"keep must be a list of paths, but is {describe(keep)}; for example ['photo.jpg'].")
     kept = [path, *(Path(check_path(one, "keep")) for one in keep)]
     _check_targets(targets, kept, force=check_flag(force, "force"))
     photo = read_photo(path)

@@ -22,7 +22,7 @@ from ..internal.checks import (
     check_model,
     check_number,
     check_path,
-    kind,
+    describe,
 )
 from ..internal.devices import default_device, machine
 from ..internal.distributed import world
@@ -35,8 +35,8 @@ from ..training import SCHEDULES, fit
 from ..unet import count_parameters
 from .tiling import denoise_image
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {"tiny-denoiser": TinyDenoiser, "tnet": TNet}
-LEVELS = (0.05, MILD, MODERATE, SEVERE, 0.50)
+PHOTO_DENOISERS: dict[str, Callable[[], nn.Module]] = {"tiny-denoiser": TinyDenoiser, "tnet": TNet}
+TEST_LEVELS = (0.05, MILD, MODERATE, SEVERE, 0.50)
 SIZE, CROPS, SIDE = 256, 3, 64
 BATCH_SIZE = 32
 EXAMPLE = "PhotoTraining('my/photos')"
@@ -63,7 +63,7 @@ class PhotoTraining:
 
     def __post_init__(self) -> None:
         check_path(self.photos, "photos")
-        check_choice(self.network, "network", tuple(NETWORKS))
+        check_choice(self.network, "network", tuple(PHOTO_DENOISERS))
         check_flag(self.fresh, "fresh")
         check_count(self.epochs, "epochs", example=8)
         check_number(self.lr, "lr", 0, open_low=True, example=3e-3)
@@ -109,7 +109,7 @@ def train_on_photos(
     noisy, target = next(test.batches(len(test)))
     with torch.random.fork_rng():  # the initial weights follow the seed; the global generator is left as it was
         torch.manual_seed(training.seed)
-        model = NETWORKS[training.network]()
+        model = PHOTO_DENOISERS[training.network]()
     checkpoint = Path(f"{os.fspath(output)}.checkpoint")
     history = fit(
         model,
@@ -168,7 +168,7 @@ def photo_card(model: nn.Module, training: PhotoTraining, seconds: float, device
 
 
 def photo_scores(
-    model: nn.Module, images: Iterable[Tensor], *, levels: Sequence[float] = LEVELS, seed: int = TEST_NOISE_SEED
+    model: nn.Module, images: Iterable[Tensor], *, levels: Sequence[float] = TEST_LEVELS, seed: int = TEST_NOISE_SEED
 ) -> dict[str, dict[str, float]]:
     """How well a network denoises photos at several levels of the blend.
 
@@ -189,7 +189,7 @@ def photo_scores(
     if len(noises) < len(levels):
         raise ValueError(f"levels must differ in their first two decimals, but are {list(levels)}; for example [0.1, 0.25].")
     if not isinstance(images, list | tuple | Iterator):
-        raise TypeError(f"images must be a list of batches (N, C, H, W), but is {kind(images)}.")
+        raise TypeError(f"images must be a list of batches (N, C, H, W), but is {describe(images)}.")
     sums: dict[str, dict[str, float]] = {level: {} for level in noises}
     count = 0
     for index, batch in enumerate(images):

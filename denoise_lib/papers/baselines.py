@@ -2,7 +2,7 @@
 
 Each is fitted on training pairs and returns a function noisy -> denoised. For digits (`fit_baseline`), filters choose
 their strength on those pairs and are followed by the best affine correction, which undoes the blend's dimming and its
-raised background: so no baseline loses for a reason that is not its own. For colour photos (`tune_colour_filter`), whose
+raised background: so no baseline loses for a reason that is not its own. For colour photos (`tune_color_filter`), whose
 noise is unbiased, the strength alone is chosen.
 """
 
@@ -161,7 +161,7 @@ def _bm3d(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 # For stacks (N, H, W, 3). A strength of the mean and the median filter is the side of their window.
-COLOUR_FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
+COLOR_FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
     "do nothing": (lambda stack, _: stack, (0,)),
     "mean filter": (lambda stack, side: uniform_filter(stack, (0, int(side), int(side), 0)), (3, 5)),
     "Gaussian filter": (lambda stack, s: gaussian(stack, sigma=(0, s, s, 0)), (0.4, 0.5, 0.6, 0.7, 0.8, 1.0)),
@@ -179,11 +179,11 @@ COLOUR_FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
 }
 
 
-def tune_colour_filter(name: str, noisy: Tensor, clean: Tensor) -> tuple[Denoiser, dict[str, float]]:
+def tune_color_filter(name: str, noisy: Tensor, clean: Tensor) -> tuple[Denoiser, dict[str, float]]:
     """Choose a filter's strength on training photos, for the best mean PSNR.
 
     Args:
-        name: one of `COLOUR_FILTERS`; "BM3D" needs the package bm3d.
+        name: one of `COLOR_FILTERS`; "BM3D" needs the package bm3d.
         noisy, clean: float32 (N, 3, H, W), the clean images in [0, 1].
 
     Returns:
@@ -192,11 +192,11 @@ def tune_colour_filter(name: str, noisy: Tensor, clean: Tensor) -> tuple[Denoise
     Raises:
         ModuleNotFoundError: "BM3D" without the package bm3d.
     """
-    check_choice(name, "name", tuple(COLOUR_FILTERS))
+    check_choice(name, "name", tuple(COLOR_FILTERS))
     check_images(noisy, "noisy", value_range=None, channels=3)
     check_images(clean, "clean", channels=3)
     check_same_shape(noisy, clean, "noisy", "clean")
-    function, strengths = COLOUR_FILTERS[name]
+    function, strengths = COLOR_FILTERS[name]
 
     def filtered(y: Tensor, strength: float) -> Tensor:
         stack = check_images(y, "noisy", value_range=None, channels=3).detach().permute(0, 2, 3, 1).double().numpy()

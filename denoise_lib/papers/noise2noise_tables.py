@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..internal.checks import LARGEST, check_choice, check_list, check_number, check_real, kind, reading
+from ..internal.checks import LARGEST, check_choice, check_list, check_number, check_real, describe, reading
 from ..losses import LOSSES
 
 # Table 1: learning rate -> (PSNR in dB, its deviation over five runs, "loss", its deviation).
@@ -65,7 +65,7 @@ def summarize_photo_runs(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]
 def mean_and_std(values: Iterable[float]) -> tuple[float, float | None]:
     """Mean, and standard deviation where there are two values or more."""
     if not isinstance(values, (list, tuple, Iterator)):
-        raise TypeError(f"values must be a list of numbers, but are {kind(values)}; for example [25.3, 25.1].")
+        raise TypeError(f"values must be a list of numbers, but are {describe(values)}; for example [25.3, 25.1].")
     numbers = check_list([check_number(value, "each value", -LARGEST) for value in values], "values", [25.3, 25.1])
     return statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None
 
@@ -147,6 +147,6 @@ def format_psnr(score: tuple[float, float | None] | None) -> str:
     if score is None:
         return "-"
     if not isinstance(score, (tuple, list)) or len(score) != 2:
-        raise TypeError(f"score must be (mean, deviation or None), but is {kind(score)}; for example (25.32, 0.01).")
+        raise TypeError(f"score must be (mean, deviation or None), but is {describe(score)}; for example (25.32, 0.01).")
     mean, deviation = check_real(score[0], "the mean"), score[1]
     return f"{mean:.2f}" + (f" ± {check_real(deviation, 'the deviation'):.2f}" if deviation is not None else "")

@@ -29,11 +29,11 @@ from ..internal.checks import (
     check_model,
     check_number,
     check_path,
-    kind,
+    describe,
 )
 from ..internal.devices import default_device, machine
 from ..internal.parallel import check_scheduler
-from ..internal.seeding import new_network
+from ..internal.seeding import build_seeded
 from ..losses import LOSSES
 from ..metrics import evaluate, predict, psnr
 from ..pretrained.weights import read_weights, write_weights
@@ -44,9 +44,9 @@ from .clipping import clipping_run
 from .noise2noise_tables import photo_table
 from .pairs import MOST_PAIRS, PhotoPairs, Photos, photo_pairs
 from .results import read_results, results_file
-from .study import checkpoint_file, keep_run, kept_result, sweep
+from .study import checkpoint_file, load_run, save_run, sweep
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {
+TABLE_2_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "tnet": TNet,
     "tnet-bn": partial(TNet, batch_norm=True),
     "basenet": BaseNet,
@@ -55,7 +55,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "tiny-denoiser": TinyDenoiser,
 }
 @dataclass(frozen=True)
-class Recipe:
+class PhotoRecipe:
     """How a network is trained, apart from its learning rate."""
 
     schedule: str | None
@@ -64,9 +64,9 @@ class Recipe:
     flips: bool
 
 
-RECIPES: dict[str, Recipe] = {
-    "paper": Recipe(schedule=None, shuffle=False, exchange=False, flips=False),
-    "course": Recipe(schedule="one-cycle", shuffle=True, exchange=True, flips=True),
+PHOTO_RECIPES: dict[str, PhotoRecipe] = {
+    "paper": PhotoRecipe(schedule=None, shuffle=False, exchange=False, flips=False),
+    "course": PhotoRecipe(schedule="one-cycle", shuffle=True, exchange=True, flips=True),
 }
 
 
@@ -86,8 +86,8 @@ class PhotoRun:
     amp: bool = False
 
     def __post_init__(self) -> None:
-        check_choice(self.network, "network", tuple(NETWORKS))
-        check_choice(self.recipe, "recipe", tuple(RECIPES))
+        check_choice(self.network, "network", tuple(TABLE_2_NETWORKS))
+        check_choice(self.recipe, "recipe", tuple(PHOTO_RECIPES))
         check_choice(self.targets, "targets", ("noisy", "clean"))
         check_choice(self.loss, "loss", tuple(LOSSES))
         check_number(self.lr, "lr", 0, open_low=True, example=5e-4)
@@ -96,7 +96,7 @@ class PhotoRun:
         check_count(self.pairs, "pairs", high=MOST_PAIRS, example=50_000)
         check_flag(self.amp, "amp")
         if not isinstance(self.noise, str):
-            raise TypeError(f"noise must be 'point-sample' or a text such as 'gaussian:0.1', but is {kind(self.noise)}.")
+            raise TypeError(f"noise must be 'point-sample' or a text such as 'gaussian:0.1', but is {describe(self.noise)}.")
         if self.noise == "point-sample":
             return
         noise = parse_noise(self.noise)
@@ -117,7 +117,7 @@ class PhotoRun:
 def training_set(run: PhotoRun, photos: Photos) -> NoisyPairs | NoisyImages:
     """The pairs that a run trains on."""
     _check_run(run)
-    recipe, pairs = RECIPES[run.recipe], _check_source(photos).training_pairs(run.pairs)
+    recipe, pairs = PHOTO_RECIPES[run.recipe], _check_source(photos).training_pairs(run.pairs)
     if run.noise == "point-sample":
         target = pairs.second if run.targets == "noisy" else pairs.clean
         exchange = recipe.exchange and run.targets == "noisy"
@@ -134,7 +134,7 @@ def test_images(run_noise: str, pairs: PhotoPairs) -> tuple[Tensor, Tensor]:
     """(noisy, clean) of a test set under a noise, float32 (N, 3, H, W); one fixed draw that all models share."""
     check_instance(pairs, "pairs", PhotoPairs, "photo_pairs('test', count=8)")
     if not isinstance(run_noise, str):
-        raise TypeError(f"run_noise must be 'point-sample' or a text such as 'gaussian:0.1', but is {kind(run_noise)}.")
+        raise TypeError(f"run_noise must be 'point-sample' or a text such as 'gaussian:0.1', but is {describe(run_noise)}.")
     if run_noise == "point-sample":
         return pairs.first.float() / 255, pairs.clean.float() / 255
     images = NoisyImages(pairs.clean, parse_noise(run_noise), seed=TEST_NOISE_SEED)
@@ -148,16 +148,16 @@ def execute(
     _check_run(run)
     _check_source(photos)
     place, chosen_device = Path(check_path(folder, "folder")), default_device(device)
-    if (kept := kept_result(place, run)) is not None:
+    if (kept := load_run(place, run)) is not None:
         _check_photos(kept.get("photos"), photos.fingerprint(), f"{run.name}.json")
         return kept
     if threads is not None:
         torch.set_num_threads(check_count(threads, "threads", high=1024, example=1))
     print(f"--- {run.name}", flush=True)
-    recipe = RECIPES[run.recipe]
+    recipe = PHOTO_RECIPES[run.recipe]
     tests = {name: test_images(run.noise, pairs) for name, pairs in photos.test_sets().items()}
     noisy, clean = tests["test"]
-    model = new_network(NETWORKS[run.network], run.seed)
+    model = build_seeded(TABLE_2_NETWORKS[run.network], run.seed)
     untrained = psnr(predict(model, noisy).clamp(0, 1), clean)
     loss = "masked-l2" if run.noise.startswith("bernoulli") and run.targets == "noisy" else run.loss
     history = fit(
@@ -182,7 +182,7 @@ def execute(
         "training_seconds": round(sum(history.seconds), 1),
         "machine": machine(chosen_device),
     }
-    return keep_run(place, run, model, result, "a run of: python -m denoise_lib reproduce tnet")
+    return save_run(place, run, model, result, "a run of: python -m denoise_lib reproduce tnet")
 
 
 def _execute_on_the_same(
@@ -260,16 +260,16 @@ def measure_untrained(photos: Photos, output: str | os.PathLike[str], seeds: int
 
 def measure_baselines(photos: Photos, output: str | os.PathLike[str], tuning_images: int = 200) -> dict[str, Any]:
     """Tune each filter on training photos, and measure it on the test sets; BM3D, a second an image, on fewer."""
-    from .baselines import COLOUR_FILTERS, tune_colour_filter  # needs PyWavelets and bm3d, which nothing else here does
+    from .baselines import COLOR_FILTERS, tune_color_filter  # needs PyWavelets and bm3d, which nothing else here does
 
     path = results_file(output)
     noisy, clean = test_images("point-sample", _check_source(photos).training_pairs(tuning_images))
     tests = {name: test_images("point-sample", pairs) for name, pairs in photos.test_sets().items()}
     rows = []
-    for name in COLOUR_FILTERS:
+    for name in COLOR_FILTERS:
         share = 10 if name == "BM3D" else 1
         tuned_on = max(1, tuning_images // share)
-        denoise, chosen = tune_colour_filter(name, noisy[:tuned_on], clean[:tuned_on])
+        denoise, chosen = tune_color_filter(name, noisy[:tuned_on], clean[:tuned_on])
         scores, sizes = {}, {}
         for test, pair in tests.items():
             some_noisy, some_clean = (images[: len(images) // share] for images in pair)
@@ -312,7 +312,7 @@ def export_weights(
 
 
 def _card(run: PhotoRun, photos: Photos, result: dict[str, Any]) -> dict[str, Any]:
-    recipe = RECIPES[run.recipe]
+    recipe = PHOTO_RECIPES[run.recipe]
     extras = [name for name in ("exchange", "flips") if getattr(recipe, name)]
     noise = f"PointSample(cell={photos.cell})" if run.noise == "point-sample" else run.noise
     return {
@@ -356,7 +356,7 @@ def table_runs(table: str, base: PhotoRun, seeds: Iterable[int], networks: Itera
     check_choice(table, "table", ("1", "2", "course", "targets"))
     _check_run(base, "base")
     if not isinstance(seeds, (list, tuple, range)):
-        raise TypeError(f"seeds must be a list of whole numbers, but is {kind(seeds)}; for example seeds=[0, 1].")
+        raise TypeError(f"seeds must be a list of whole numbers, but is {describe(seeds)}; for example seeds=[0, 1].")
     if networks is not None and table != "2":
         raise ValueError(f"networks chooses rows of table '2', but the table is {table!r}.")
     rows: dict[str, dict[str, Any]] = {

@@ -22,9 +22,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..corruptions import PointSample
-from ..internal.checks import check_count, check_flag, check_path, kind
+from ..internal.checks import check_count, check_flag, check_path, describe
 from ..internal.folders import cache_folder
-from ..internal.seeding import stream_seed
+from ..internal.seeding import derive_seed
 from ..sources.photographs import photo_files, square_crops
 
 HELD_OUT_PAIRS = 240
@@ -127,7 +127,7 @@ def _build(files: list[Traversable], count: int, cell: int, side: int, seed: int
     squares = square_crops(files, size=side * cell, crops=crops, seed=seed)
     hidden = not (progress and sys.stderr.isatty())
     for index, square in enumerate(tqdm(squares, "building pairs", len(files), unit="photo", leave=False, disable=hidden)):
-        generator = torch.Generator().manual_seed(stream_seed(seed, (1 << 31) + index))
+        generator = torch.Generator().manual_seed(derive_seed(seed, (1 << 31) + index))
         here = slice(index * crops, (index + 1) * crops)
         noisy = partial(noise, generator=generator)
         for target, reduce in ((first, noisy), (second, noisy), (clean, noise.clean)):
@@ -169,7 +169,7 @@ class Photos:
             check_path(self.held_out, "held_out")
         check_count(self.cell, "cell", example=8)
         if not isinstance(self.about, str):
-            raise TypeError(f"about must be a text, but is {kind(self.about)}; for example 'my photos'.")
+            raise TypeError(f"about must be a text, but is {describe(self.about)}; for example 'my photos'.")
 
     def training_pairs(self, count: int) -> PhotoPairs:
         """The fixed training pairs."""

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..internal.checks import check_path, check_real, kind, reading
+from ..internal.checks import check_path, check_real, describe, reading
 from ..noise import LEVELS
 
 # Casey and Racape, Table 1: mean squared error, seconds to train, milliseconds to infer (one untimed-warm-up forward pass).
@@ -44,7 +44,7 @@ def read_results(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"the results file {path.name} is damaged ({error}); restore it from the repository.") from None
     if not isinstance(content, dict):
-        raise ValueError(f"the results file {path.name} is damaged (it holds {kind(content)}); restore it from the repository.")
+        raise ValueError(f"the results file {path.name} is damaged (it holds {describe(content)}); restore it from the repository.")
     return content
 
 

@@ -34,7 +34,7 @@ from ..internal.checks import (
     check_tensor,
 )
 from ..internal.devices import evaluating
-from ..kernels import MARGIN, edges, elongation, filters, gaussian_like, unlikeness, windows
+from ..kernels import MARGIN, center_contrast, edges, elongation, filters, matched_gaussian, windows
 from ..saliency import output_sum, smoothgrad, squared_error
 
 THRESHOLD = 0.2
@@ -133,7 +133,7 @@ def output_map(model: nn.Module, noisy: Tensor, noise_level: float = 0.0, n_samp
     return _smoothed(model, output_sum(model), noisy, None, noise_level, n_samples, seed).mean(1, keepdim=True)
 
 
-def by_deviation(influence: Tensor, noisy: Tensor, clean: Tensor) -> dict[str, Any]:
+def binned_by_error(influence: Tensor, noisy: Tensor, clean: Tensor) -> dict[str, Any]:
     """Self-influence against how far a pixel is from its clean value.
 
     Args:
@@ -161,7 +161,7 @@ def by_deviation(influence: Tensor, noisy: Tensor, clean: Tensor) -> dict[str, A
     }
 
 
-def intervene(
+def set_pixel(
     model: nn.Module,
     noisy: Tensor,
     clean: Tensor,
@@ -215,7 +215,7 @@ def intervene(
     return torch.stack(results, dim=1)
 
 
-def randomise(model: nn.Module, layers: int, seed: int = 0) -> nn.Module:
+def randomize_layers(model: nn.Module, layers: int, seed: int = 0) -> nn.Module:
     """A copy of a network whose last `layers` layers are drawn anew (the cascade of Adebayo et al., 2018).
 
     Layers count in the order in which the network defines them, which need not be that in which they run.
@@ -329,8 +329,8 @@ def _shape_facts(kernels: Tensor, patches: Tensor, slopes: Tensor) -> dict[str, 
     if not len(kernels):
         return dict.fromkeys(("unlikeness", "gaussian", "elongation"), torch.empty(0))
     return {
-        "unlikeness": unlikeness(kernels, patches),
-        "gaussian": unlikeness(gaussian_like(kernels), patches),
+        "unlikeness": center_contrast(kernels, patches),
+        "gaussian": center_contrast(matched_gaussian(kernels), patches),
         "elongation": elongation(kernels, slopes),
     }
 
@@ -338,7 +338,7 @@ def _shape_facts(kernels: Tensor, patches: Tensor, slopes: Tensor) -> dict[str, 
 def _borrowed(kernels: Tensor, patches: Tensor) -> Tensor:
     """Mean unlikeness where the kernels of one image are laid on the patches of another; NaN where there are none."""
     count = min(len(kernels), len(patches))
-    return unlikeness(kernels[:count], patches[:count]).mean() if count else torch.tensor(torch.nan, dtype=torch.float64)
+    return center_contrast(kernels[:count], patches[:count]).mean() if count else torch.tensor(torch.nan, dtype=torch.float64)
 
 
 def _places(steepness: Tensor, kind: str, count: int, share: float, generator: torch.Generator) -> list[tuple[int, int]]:

@@ -30,16 +30,16 @@ from .saliency_statistics import (
     BINS,
     GROUPS,
     SHIFTS,
-    by_deviation,
+    binned_by_error,
     compare_groups,
     format_summary,
-    intervene,
     kernel_facts,
     loss_map,
     output_map,
     pixel_groups,
-    randomise,
+    randomize_layers,
     rank_correlation,
+    set_pixel,
     summary,
 )
 
@@ -203,7 +203,7 @@ def measure_self_influence(noisy: Tensor, clean: Tensor, probes: int = 64) -> li
                     self_influence(model, part, method=method, colours=colours, probes=probes, generator=generator)  # type: ignore[arg-type]
                     for part in x.split(16)
                 ]
-                facts = by_deviation(torch.cat(batches), noisy, clean)
+                facts = binned_by_error(torch.cat(batches), noisy, clean)
                 rows.append({"network": name, "colours": colours, "noise_level": level, "method": method, **facts})
     return rows
 
@@ -217,7 +217,7 @@ def measure_intervention(noisy: Tensor, clean: Tensor, draws: int = 4) -> list[d
         model = load_pretrained(name)
         for colours in ("each", "together"):
             # draws x images x shifts; a difference is one of the same pixel
-            values = torch.stack([intervene(model, noisy, clean, colours=colours, seed=seed) for seed in range(draws)])
+            values = torch.stack([set_pixel(model, noisy, clean, colours=colours, seed=seed) for seed in range(draws)])
             change = (values - values[..., [SHIFTS.index(0.0)]]).nanmean(0)
             rows.append({
                 "network": name,
@@ -275,7 +275,7 @@ def measure_randomised(noisy: Tensor, clean: Tensor, seeds: int = 3) -> list[dic
     for layers in range(len(names) + 1):
         row: dict[str, Any] = {"layers": layers, "last": names[-layers] if layers else "none"}
         for name, measure in maps.items():
-            likeness = [rank_correlation(measure(randomise(model, layers, seed)), original[name]) for seed in range(seeds)]
+            likeness = [rank_correlation(measure(randomize_layers(model, layers, seed)), original[name]) for seed in range(seeds)]
             row[name] = summary(torch.stack(likeness).mean(0))
         rows.append(row)
     # What a network that does nothing gets: its dL/dX is twice the noise.

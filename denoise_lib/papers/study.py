@@ -76,21 +76,21 @@ def sweep(
         return
     todo: list[SomeRun] = []
     for run in runs:
-        result = kept_result(path, run)
+        result = load_run(path, run)
         if result is None:
             todo.append(run)
         else:
             yield run, result
     work = partial(_execute_there, execute, path, _mark(path))
     for count, (run, finished) in enumerate(run_jobs(work, todo, scheduler=scheduler), 1):
-        if kept_result(path, run) is None:
+        if load_run(path, run) is None:
             card = json.loads(finished.card)
             write_weights(read_weights(finished.weights, card), path / run.name, card)
         print(f"{count} of {len(todo)}: {run.name}", flush=True)
         yield run, finished.result
 
 
-def kept_result(folder: Path, run: Named) -> dict[str, Any] | None:
+def load_run(folder: Path, run: Named) -> dict[str, Any] | None:
     """The result of a finished run; None where it is not finished."""
     file = folder / f"{run.name}.json"
     if not file.exists():
@@ -99,9 +99,9 @@ def kept_result(folder: Path, run: Named) -> dict[str, Any] | None:
     return result
 
 
-def keep_run(folder: Path, run: Named, model: nn.Module, result: dict[str, Any], about: str) -> dict[str, Any]:
+def save_run(folder: Path, run: Named, model: nn.Module, result: dict[str, Any], about: str) -> dict[str, Any]:
     """Keep a finished run, and return its result: of two workers that did the same run, that of the first."""
-    kept = kept_result(folder, run)
+    kept = load_run(folder, run)
     if kept is None:
         write_weights(model, folder / run.name, {"result": result, "card": about})
     checkpoint_file(folder, run).unlink(missing_ok=True)

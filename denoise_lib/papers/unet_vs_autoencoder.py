@@ -17,22 +17,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data import TEST_NOISE_SEED, NoisyImages, mnist, training_noise_seed, without
+from ..data import TEST_NOISE_SEED, NoisyImages, exclude_images, mnist, training_noise_seed
 from ..internal.atomic_write import write_json
 from ..internal.checks import check_choice, check_count, check_instance, check_path
 from ..internal.devices import default_device, machine
 from ..internal.parallel import check_scheduler
-from ..internal.seeding import new_network
+from ..internal.seeding import build_seeded
 from ..metrics import evaluate, mse, predict
 from ..noise import LEVELS, MODERATE, Blend
 from ..pretrained.weights import read_weights, write_weights
 from ..training import fit
 from ..unet import Autoencoder, UNet, count_parameters
 from .results import markdown_table, read_results, results_file, summarize
-from .study import checkpoint_file, keep_run, kept_result, sweep
+from .study import checkpoint_file, load_run, save_run, sweep
 
 BLIND_RANGE = (0.0, 0.5)
-NETWORKS: dict[str, Callable[[], nn.Module]] = {
+TABLE_1_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "unet": UNet,
     "autoencoder": Autoencoder,
     "unet-no-skips": lambda: UNet(skips=False),
@@ -71,7 +71,7 @@ class Run:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_choice(self.network, "network", tuple(NETWORKS))
+        check_choice(self.network, "network", tuple(TABLE_1_NETWORKS))
         check_choice(self.level, "level", (*LEVELS, "blind"))
         check_choice(self.recipe, "recipe", tuple(RECIPES))
         check_choice(self.data, "data", ("small", "full"))
@@ -92,7 +92,7 @@ class Run:
 def training_images(run: Run) -> Tensor:
     """The clean digits that a run trains on, uint8 (N, 1, 28, 28)."""
     images = mnist("train", check_instance(run, "run", Run, "Run('unet', 'mild')").data)
-    return without(images, mnist("test", "small")) if run.data == "full" and RECIPES[run.recipe].held_out else images
+    return exclude_images(images, mnist("test", "small")) if run.data == "full" and RECIPES[run.recipe].held_out else images
 
 
 def test_pairs(size: str, mu: float) -> tuple[Tensor, Tensor]:
@@ -117,14 +117,14 @@ def execute(
     """
     check_instance(run, "run", Run, "Run('unet', 'mild')")
     place, chosen_device = Path(check_path(folder, "folder")), default_device(device)
-    if (kept := kept_result(place, run)) is not None:
+    if (kept := load_run(place, run)) is not None:
         return kept
     if threads is not None:
         torch.set_num_threads(check_count(threads, "threads", high=1024, example=1))
     recipe = RECIPES[run.recipe]
     print(f"--- {run.name}", flush=True)
     images = training_images(run)
-    model = new_network(NETWORKS[run.network], run.seed)
+    model = build_seeded(TABLE_1_NETWORKS[run.network], run.seed)
     pairs = NoisyImages(images, run.noise, fresh=recipe.fresh, seed=training_noise_seed(run.seed))
     history = fit(
         model, pairs, epochs=run.epochs, lr=recipe.lr, batch_size=recipe.batch_size, schedule=recipe.schedule, seed=run.seed,
@@ -148,7 +148,7 @@ def execute(
         "loss": [round(value, 6) for value in history.loss],
         "machine": machine(chosen_device),
     }
-    return keep_run(place, run, model, result, "a run of: python -m denoise_lib reproduce unet-vs-autoencoder")
+    return save_run(place, run, model, result, "a run of: python -m denoise_lib reproduce unet-vs-autoencoder")
 
 
 def reproduce(

@@ -19,11 +19,11 @@ from safetensors.torch import load, save
 from torch import nn
 
 from ..internal.atomic_write import write_whole
-from ..internal.checks import check_choice, check_device, check_path, kind
+from ..internal.checks import check_choice, check_device, check_path, describe
 from ..tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
 from ..unet import Autoencoder, UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {
+ARCHITECTURES: dict[str, type[nn.Module]] = {
     network.__name__: network for network in (UNet, Autoencoder, TNet, BaseNet, Noise2NoiseUNet, TinyDenoiser)
 }
 # The arguments that a network was made with: attributes of the same names.
@@ -97,7 +97,7 @@ def read_weights(content: bytes, card: dict[str, Any]) -> nn.Module:
             another shape or dtype, or not finite.
     """
     if not isinstance(content, bytes):
-        raise TypeError(f"content must be the bytes of a safetensors file, but is {kind(content)}.")
+        raise TypeError(f"content must be the bytes of a safetensors file, but is {describe(content)}.")
     if hashlib.sha256(content).hexdigest() != _check_card(card).get("sha256"):
         raise WeightsError("the weights are damaged: their checksum is not the card's; reinstall denoise_lib.")
     model, network = _new_network(card), card["network"]
@@ -121,22 +121,22 @@ def read_weights(content: bytes, card: dict[str, Any]) -> nn.Module:
 
 def _check_card(card: object) -> dict[str, Any]:
     if not isinstance(card, dict):
-        raise TypeError(f"card must be a dictionary such as weights_card returns, but is {kind(card)}.")
+        raise TypeError(f"card must be a dictionary such as weights_card returns, but is {describe(card)}.")
     return card
 
 
 def _new_network(card: dict[str, Any]) -> nn.Module:
     """The card's network, untrained; the card chooses among what is known, and nothing else."""
     network, arguments = card.get("network"), card.get("arguments", {})
-    if not isinstance(network, str) or network not in NETWORKS:
-        raise WeightsError(f"the card must name one of the networks {', '.join(NETWORKS)}, but names {kind(network)}.")
+    if not isinstance(network, str) or network not in ARCHITECTURES:
+        raise WeightsError(f"the card must name one of the networks {', '.join(ARCHITECTURES)}, but names {describe(network)}.")
     known = ARGUMENTS.get(network, ())
     fit = isinstance(arguments, dict) and arguments.keys() <= set(known)
     if not fit or not all(isinstance(value, bool) for value in arguments.values()):
         told = " and ".join(f"{name}, true or false" for name in known) or "none"
         raise WeightsError(f"the card's arguments do not fit the network {network}, which takes {told}.")
     with torch.random.fork_rng(devices=[]):  # the initial weights, drawn for nothing, leave the global generator as it was
-        return NETWORKS[network](**arguments)
+        return ARCHITECTURES[network](**arguments)
 
 
 def write_weights(model: nn.Module, path: str | os.PathLike[str], card: dict[str, Any]) -> None:
@@ -151,8 +151,8 @@ def write_weights(model: nn.Module, path: str | os.PathLike[str], card: dict[str
         TypeError, ValueError: a model, a path or a card of another kind.
         WeightsError: the files cannot be written; what stood there before is still whole.
     """
-    network, target = check_choice(type(model).__name__, "the model's class", tuple(NETWORKS)), Path(check_path(path))
-    if not isinstance(model, NETWORKS[network]):
+    network, target = check_choice(type(model).__name__, "the model's class", tuple(ARCHITECTURES)), Path(check_path(path))
+    if not isinstance(model, ARCHITECTURES[network]):
         raise ValueError(f"model must be a {network} of denoise_lib, but is another class of that name.")
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
     arguments = {name: getattr(model, name) for name in ARGUMENTS.get(network, ())}

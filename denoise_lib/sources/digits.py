@@ -63,7 +63,7 @@ def mnist(
     return (images, digits) if with_labels else images
 
 
-def without(images: Tensor, unwanted: Tensor) -> Tensor:
+def exclude_images(images: Tensor, unwanted: Tensor) -> Tensor:
     """The images that are not among `unwanted`, pixel for pixel, in their order.
 
     The digits of `mnist("test", "small")` all stand in the full training set; a network that is trained on

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from ..internal.atomic_write import partial_file
-from ..internal.checks import check_choice, check_count, check_list, check_number, check_path, kind
+from ..internal.checks import check_choice, check_count, check_list, check_number, check_path, describe
 from .http import Refused, answer, reason
 
 BLOCK = 2**18
@@ -55,7 +55,7 @@ def download_file(
     """
     for url in check_list(urls, "urls", ["https://example.org/digits.gz"]):
         if not isinstance(url, str):
-            raise TypeError(f"urls must be a list of addresses, but holds {kind(url)}.")
+            raise TypeError(f"urls must be a list of addresses, but holds {describe(url)}.")
     path = Path(check_path(path))
     _algorithm(checksum)
     check_count(size, "size", example=4542)

@@ -22,9 +22,9 @@ from joblib import Parallel, delayed
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ..internal.checks import check_choice, check_count, check_number, check_path, check_tensor, kind
+from ..internal.checks import check_choice, check_count, check_number, check_path, check_tensor, describe
 from ..internal.folders import data_folder
-from ..internal.seeding import stream_seed
+from ..internal.seeding import derive_seed
 from .download import DataError, check_file, download_file, unpack_archive
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -141,7 +141,7 @@ def read_photo(file: str | os.PathLike[str] | Traversable | bytes) -> Image.Imag
         DataError: the file is missing, damaged, cut off, of another format, or larger than `MAX_PIXELS`.
     """
     if not isinstance(file, str | os.PathLike | bytes | Traversable):
-        raise TypeError(f"file must be a path such as 'photo.jpg', or the bytes of such a file, but is {kind(file)}.")
+        raise TypeError(f"file must be a path such as 'photo.jpg', or the bytes of such a file, but is {describe(file)}.")
     path = Path(check_path(file, "file")) if isinstance(file, str | os.PathLike) else file
     name = "the image" if isinstance(path, bytes) else " ".join(path.name.split()) or str(path)
     suffix = Path(name).suffix.lower()
@@ -195,7 +195,7 @@ def _reason(error: Exception) -> str:
 def photo_tensor(photo: Image.Image) -> Tensor:
     """A photo's pixels: an RGB or gray PIL image -> uint8 (1, 3, H, W) or (1, 1, H, W)."""
     if not isinstance(photo, Image.Image) or photo.mode not in ("RGB", "L"):
-        told = f"has the mode {photo.mode}" if isinstance(photo, Image.Image) else f"is {kind(photo)}"
+        told = f"has the mode {photo.mode}" if isinstance(photo, Image.Image) else f"is {describe(photo)}"
         raise TypeError(f"photo must be an RGB or gray PIL image such as read_photo returns, but {told}.")
     pixels = torch.from_numpy(np.array(photo))  # a copy, which may be written to
     return pixels.view(1, 1, *pixels.shape) if pixels.dim() == 2 else pixels.permute(2, 0, 1)[None].contiguous()
@@ -250,7 +250,7 @@ def square(image: Image.Image, size: int = 256, *, share: float = 1.0, left: flo
 
 def _crops_of(file: Traversable, size: int, crops: int, seed: int, index: int) -> Tensor:
     image = read_photo(file)
-    generator = torch.Generator().manual_seed(stream_seed(seed, index))
+    generator = torch.Generator().manual_seed(derive_seed(seed, index))
     squares = [square(image, size)]
     for _ in range(crops - 1):
         share, left, top = torch.rand(3, generator=generator, dtype=torch.float64).tolist()

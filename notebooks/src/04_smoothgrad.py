@@ -78,19 +78,19 @@ from denoise_lib.papers.saliency_statistics import (
     BINS,
     GROUPS,
     SHIFTS,
-    by_deviation,
+    binned_by_error,
     compare_groups,
     format_summary,
-    intervene,
     kernel_facts,
     loss_map,
     output_map,
     pixel_groups,
     randomise,
     rank_correlation,
+    set_pixel,
     summary,
 )
-from denoise_lib.saliency import loss_gradient, output_sum, self_influence, self_influence_with_error, smoothgrad_with_error
+from denoise_lib.saliency import loss_gradient, output_sum, self_influence, self_sensitivity_with_error, smoothgrad_with_error
 
 results = read_results("smoothgrad")
 measured_pairs = results["settings"]["pairs"]
@@ -314,7 +314,7 @@ exact = self_influence(tnet, noisy[:1], colours="together")
 generator = torch.Generator().manual_seed(SEED)
 print("probes   error of the estimate   its own error bar")
 for probes in (16, 64, 256):
-    found = self_influence_with_error(tnet, noisy[:1], colours="together", probes=probes, generator=generator)
+    found = self_sensitivity_with_error(tnet, noisy[:1], colours="together", probes=probes, generator=generator)
     error = (found.mean - exact).square().mean().sqrt()
     print(f"{probes:6d}   {float(error):21.2f}   {float(found.standard_error.square().mean().sqrt()):17.2f}")
 
@@ -324,7 +324,7 @@ for probes in (16, 64, 256):
 
 # %%
 influence = self_influence(tnet, noisy[:12], colours="together")
-found = by_deviation(influence, noisy[:12], clean[:12])
+found = binned_by_error(influence, noisy[:12], clean[:12])
 print("|noisy - clean| from   " + "  ".join(f"{low:5.2f}" for low in BINS))
 print("self-influence         " + "  ".join(f"{values['mean']:5.2f}" for values in found["bins"]))
 headline("self-influence of the noisiest pixels, less that of the cleanest", found["difference"]["mean"])
@@ -336,7 +336,7 @@ headline("self-influence of the noisiest pixels, less that of the cleanest", fou
 # pixel.)
 
 # %%
-response = torch.stack([intervene(tnet, noisy, clean, seed=draw) for draw in range(8)])
+response = torch.stack([set_pixel(tnet, noisy, clean, seed=draw) for draw in range(8)])
 changes = {shift: response[..., SHIFTS.index(shift)] - response[..., SHIFTS.index(0.0)] for shift in (-0.3, 0.3)}
 for shift, change in changes.items():
     print(f"TNet's self-influence at a shift of {shift:+.1f}, less that at the clean value: {float(change.nanmean()):.2f}")

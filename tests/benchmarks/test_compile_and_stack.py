@@ -13,7 +13,7 @@ from torch.nn.functional import mse_loss
 from torch.optim import Adam
 
 from benchmarks import compile_and_stack as module
-from benchmarks.compile_and_stack import TOGETHER, benchmark_alternatives, pay_back, step_at_once
+from benchmarks.compile_and_stack import TOGETHER, benchmark_alternatives, break_even, vmapped_step
 from benchmarks.training import SETTINGS, training_step
 from denoise_lib import Autoencoder, TNet, UNet
 from denoise_lib.internal.devices import Precision
@@ -32,7 +32,7 @@ def test_each_network_takes_the_step_that_it_takes_alone(make: Callable[[], nn.M
     models = [seeded(make, seed) for seed in range(3)]
     before = copy.deepcopy([model.state_dict() for model in models])
     noisy, target = torch.rand(2, 3, 4, *shape).unbind()
-    step = step_at_once(models, noisy, target, lr=1e-3, precision=FLOAT32)
+    step = vmapped_step(models, noisy, target, lr=1e-3, precision=FLOAT32)
     together = [step() for _ in range(4)]
     for model, weights in zip(models, before, strict=True):
         torch.testing.assert_close(dict(model.state_dict()), dict(weights), rtol=0, atol=0)
@@ -106,9 +106,9 @@ def test_without_a_compiler_the_reason_is_told(at_once: bool, monkeypatch: pytes
 
 
 def test_when_a_start_is_made_up_for() -> None:
-    assert pay_back(11.0, 1.0, 1.5) == {"start_seconds": 10.0, "steps_to_pay_back": 20}
-    assert pay_back(11.0, 1.5, 1.5) == {"start_seconds": 9.5, "steps_to_pay_back": None}
-    assert pay_back(0.9, 1.0, 2.0) == {"start_seconds": 0.0, "steps_to_pay_back": 0}
+    assert break_even(11.0, 1.0, 1.5) == {"start_seconds": 10.0, "steps_to_pay_back": 20}
+    assert break_even(11.0, 1.5, 1.5) == {"start_seconds": 9.5, "steps_to_pay_back": None}
+    assert break_even(0.9, 1.0, 2.0) == {"start_seconds": 0.0, "steps_to_pay_back": 0}
 
 
 def test_bad_arguments(refused: Any) -> None:
@@ -122,10 +122,10 @@ def test_bad_arguments(refused: Any) -> None:
         ("noisy", batches[0], "shape"), ("models", [UNet()], "1 batches"), ("lr", 0.0, "lr"),
     ):  # fmt: skip
         with refused(ValueError, words):
-            step_at_once(**good | {name: value})  # type: ignore[arg-type]
+            vmapped_step(**good | {name: value})  # type: ignore[arg-type]
     with refused(TypeError, "precision"):
-        step_at_once(**good | {"precision": "float16"})  # type: ignore[arg-type]
+        vmapped_step(**good | {"precision": "float16"})  # type: ignore[arg-type]
     with refused(ValueError, "compile_mode"):
         training_step(SETTINGS["unet"], CPU, FLOAT32, compile_mode="fast")
     with refused(ValueError, "plain"):
-        pay_back(1.0, 1.0, 0.0)
+        break_even(1.0, 1.0, 0.0)

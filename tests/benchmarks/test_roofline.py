@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from benchmarks import roofline as module
-from benchmarks.roofline import Meter, benchmark_limits, convolution_speed, copy_speed, product_speed
+from benchmarks.roofline import OpProfiler, benchmark_limits, convolution_speed, copy_speed, product_speed
 from benchmarks.training import SETTINGS
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_matrix_product_is_counted_by_hand() -> None:
     a, b = torch.rand(3, 5), torch.rand(5, 7)
-    with Meter(CPU) as meter:
+    with OpProfiler(CPU) as meter:
         a @ b
     (cost,) = meter.costs.values()
     assert cost.flops == 2 * 3 * 5 * 7
@@ -35,7 +35,7 @@ def test_a_matrix_product_is_counted_by_hand() -> None:
 def test_a_convolution_and_its_gradients_are_counted() -> None:
     """A forward pass; then one of the same size for the weights, and one for the input."""
     x, weight = torch.rand(2, 3, 8, 8, requires_grad=True), torch.rand(4, 3, 3, 3, requires_grad=True)
-    with Meter(CPU) as meter:
+    with OpProfiler(CPU) as meter:
         conv2d(x, weight, padding=1).sum().backward()
     forward = 2 * 2 * 4 * 8 * 8 * 3 * 9
     assert meter.costs["convolution"].flops == forward
@@ -44,7 +44,7 @@ def test_a_convolution_and_its_gradients_are_counted() -> None:
 
 def test_views_cost_nothing_and_calls_are_added_up() -> None:
     a = torch.rand(4, 6)
-    with Meter(CPU) as meter:
+    with OpProfiler(CPU) as meter:
         a.t().reshape(6, 4)
         assert not meter.costs.get("t")
         a.relu()
@@ -55,13 +55,13 @@ def test_views_cost_nothing_and_calls_are_added_up() -> None:
 def test_the_result_is_that_without_the_meter() -> None:
     model, x = nn.Conv2d(1, 2, 3), torch.rand(1, 1, 5, 5)
     expected = model(x)
-    with Meter(CPU):
+    with OpProfiler(CPU):
         found = model(x)
     assert torch.equal(found, expected)
 
 
 def test_speeds_are_work_over_seconds(monkeypatch: pytest.MonkeyPatch, little_work: None) -> None:
-    monkeypatch.setattr(module, "take_turns", lambda work, repeats: {name: [run(), 0.5][1] for name, run in work.items()})
+    monkeypatch.setattr(module, "time_interleaved", lambda work, repeats: {name: [run(), 0.5][1] for name, run in work.items()})
     state = torch.get_rng_state()
     assert product_speed(CPU) == 2 * 64**3 / 0.5
     assert convolution_speed(CPU, 4) == 2 * 32 * 32 * 32 * 4 * 4 * 9 / 0.5

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import timing as module
-from benchmarks.timing import rows_of, take_turns
+from benchmarks.timing import rows_of, time_interleaved
 
 
 class Clock:
@@ -40,20 +40,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_contestants_take_turns(clock: Clock) -> None:
     calls: list[str] = []
     work = {name: clock.work(name, [1.0] * 4, calls) for name in ("ours", "theirs", "others")}
-    take_turns(work, 3)
+    time_interleaved(work, 3)
     assert calls == ["ours", "theirs", "others"] * 4
 
 
 def test_the_median_counts_and_the_first_round_does_not(clock: Clock) -> None:
     work = {"ours": clock.work("ours", [1000.0, 9.0, 1.0, 2.0], []), "theirs": clock.work("theirs", [0.0, 5.0, 3.0, 4.0], [])}
-    assert take_turns(work, 3) == pytest.approx({"ours": 2.0, "theirs": 4.0})
-    assert take_turns({"even": clock.work("even", [7.0, 1.0, 2.0], [])}, 2) == pytest.approx({"even": 1.5})
-    assert take_turns({"once": clock.work("once", [7.0, 3.0], [])}, 1) == pytest.approx({"once": 3.0})
+    assert time_interleaved(work, 3) == pytest.approx({"ours": 2.0, "theirs": 4.0})
+    assert time_interleaved({"even": clock.work("even", [7.0, 1.0, 2.0], [])}, 2) == pytest.approx({"even": 1.5})
+    assert time_interleaved({"once": clock.work("once", [7.0, 3.0], [])}, 1) == pytest.approx({"once": 3.0})
 
 
 def test_nine_rounds_are_counted(clock: Clock) -> None:
     calls: list[str] = []
-    assert take_turns({"ours": clock.work("ours", [float(n) for n in range(10)], calls)}) == pytest.approx({"ours": 5.0})
+    assert time_interleaved({"ours": clock.work("ours", [float(n) for n in range(10)], calls)}) == pytest.approx({"ours": 5.0})
     assert len(calls) == 10
 
 
@@ -63,7 +63,7 @@ def test_the_work_of_a_gpu_is_waited_for(clock: Clock, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
-    assert take_turns({"ours": clock.work("ours", [1.0] * 4, [])}, 3) == pytest.approx({"ours": 3.0})
+    assert time_interleaved({"ours": clock.work("ours", [1.0] * 4, [])}, 3) == pytest.approx({"ours": 3.0})
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_the_work_of_a_gpu_is_waited_for(clock: Clock, monkeypatch: pytest.Monke
         ({"ours": list}, None, TypeError, ("repeats",)),
     ],
 )
-def test_bad_turns(contestants: Any, repeats: Any, error: type[Exception], words: tuple[str, ...], refused: Any) -> None:
+def test_bad_turns(candidates: Any, repeats: Any, error: type[Exception], words: tuple[str, ...], refused: Any) -> None:
     with refused(error, *words):
-        take_turns(contestants, repeats)
+        time_interleaved(candidates, repeats)
 
 
 def test_a_contestant_that_fails_is_heard() -> None:
     with pytest.raises(ZeroDivisionError):
-        take_turns({"ours": lambda: 1 // 0}, 1)
+        time_interleaved({"ours": lambda: 1 // 0}, 1)
 
 
 def test_rows_are_told_in_times_of_the_first() -> None:

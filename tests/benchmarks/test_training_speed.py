@@ -61,8 +61,8 @@ def test_training_is_measured_beside_the_papers_loop(monkeypatch: pytest.MonkeyP
     state = torch.get_rng_state()
     rows = benchmark_training(repeats=1, device="cpu")
     assert torch.equal(torch.get_rng_state(), state)
-    contestants = ("fit", "the papers' loop", "fit, mixed precision")
-    assert [row["name"] for row in rows] == [f"{network}: {name}" for network in SETTINGS for name in contestants]
+    candidates = ("fit", "the papers' loop", "fit, mixed precision")
+    assert [row["name"] for row in rows] == [f"{network}: {name}" for network in SETTINGS for name in candidates]
     for first in (0, 3, 6):
         ours, theirs, mixed = rows[first : first + 3]
         assert ours["times_the_first"] == 1 and theirs["times_the_first"] == theirs["seconds"] / ours["seconds"]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from synthetic_class import BEHIND_THE_FENCE, RIGHT, Student, synthetic_class
+from synthetic_class import IN_THE_SANDBOX, RIGHT, Student, synthetic_class
 
 from denoise_lib.__main__ import main
 from denoise_lib.classroom.collect import Roster, collect
@@ -32,7 +32,7 @@ SOURCES = ROOT / "notebooks" / "assignments" / "src"
 PS1 = "ps1_noise"
 LIMITS = Limits(cell_seconds=10, function_seconds=6, total_seconds=400, memory_gb=1.5)
 
-pytestmark = BEHIND_THE_FENCE
+pytestmark = IN_THE_SANDBOX
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 
 import jobs_at_work as work
 import pytest
-from synthetic_class import BEHIND_THE_FENCE
+from synthetic_class import IN_THE_SANDBOX
 
 from denoise_lib.__main__ import main
 from denoise_lib.classroom import grading
@@ -18,14 +18,14 @@ from denoise_lib.classroom.collect import Roster, collect
 from denoise_lib.classroom.course import SOURCES, Course
 from denoise_lib.classroom.grading import grade
 from denoise_lib.classroom.release import release
-from denoise_lib.classroom.sandbox.bubblewrap import FenceMissingError
+from denoise_lib.classroom.sandbox.bubblewrap import SandboxMissingError
 from denoise_lib.classroom.sandbox.process import Limits
 
 PS1, ROOT = "ps1_noise", Path(__file__).resolve().parents[2]
 ROSTER = Roster(["id"], [{"id": "ada"}, {"id": "bo"}, {"id": "cy"}, {"id": "di"}], "id")
 LIMITS = Limits(cell_seconds=40, function_seconds=12, total_seconds=400)
 
-pytestmark = BEHIND_THE_FENCE
+pytestmark = IN_THE_SANDBOX
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_class_on_a_cluster_with_a_killed_worker(
     def no_fence_here(wanted: str | None) -> str:
         raise AssertionError("the fence is the workers'")
 
-    monkeypatch.setattr(grading, "choose_fence", no_fence_here)
+    monkeypatch.setattr(grading, "choose_sandbox", no_fence_here)
     address, size = client.scheduler.address, str(course.original(PS1, "ada").stat().st_size)
     (work.folder() / "deadly").write_text(size)
     rows = grade(course, PS1, scheduler=address, limits=LIMITS, progress=False)
@@ -87,8 +87,8 @@ def test_a_class_on_a_cluster_with_a_killed_worker(
 
 
 def test_workers_without_bubblewrap(course: Course, client: Any, refused: Any) -> None:
-    client.run(work.take_the_fence_away)
-    with refused(FenceMissingError, "bubblewrap, which is missing"):
+    client.run(work.take_the_sandbox_away)
+    with refused(SandboxMissingError, "bubblewrap, which is missing"):
         grade(course, PS1, scheduler=client.scheduler.address, limits=LIMITS, progress=False)
     assert not course.verdict(PS1, "ada").exists()
 

@@ -18,8 +18,8 @@ from denoise_lib.classroom.grading import Row, grade, read_rows
 from denoise_lib.classroom.question_bank import QUESTIONS
 from denoise_lib.classroom.release import release
 from denoise_lib.classroom.sandbox.process import TIMED_OUT, Limits, WorkerError
-from denoise_lib.classroom.sandbox.run_submission import Examination
-from denoise_lib.classroom.verdicts import BORROWED, verdict
+from denoise_lib.classroom.sandbox.run_submission import SubmissionReport
+from denoise_lib.classroom.verdicts import IMPORTS_SOLUTION, verdict
 from denoise_lib.exercises.exercise import RIGHT, Outcome
 
 PS1, SEED = "ps1_noise", 5
@@ -37,14 +37,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Limits]:
     """Every function is right, and so is every letter; the limits of each examination are noted."""
     noted: list[Limits] = []
 
-    def examine(cells: list[str], functions: list[str], answers: list[str], **options: Any) -> Examination:
+    def run_submission(cells: list[str], functions: list[str], answers: list[str], **options: Any) -> SubmissionReport:
         noted.append(options["limits"])
         letters = {name: QUESTIONS[name].letter(SEED) for name in answers}
-        return Examination(answers=letters, outcomes={name: Outcome(name, RIGHT, None, "right.") for name in functions})
+        return SubmissionReport(answers=letters, outcomes={name: Outcome(name, RIGHT, None, "right.") for name in functions})
 
-    monkeypatch.setattr(verdicts, "examine", examine)
-    monkeypatch.setattr(verdicts, "choose_fence", lambda wanted: wanted)
-    monkeypatch.setattr(grading, "choose_fence", lambda wanted: wanted)
+    monkeypatch.setattr(verdicts, "examine", run_submission)
+    monkeypatch.setattr(verdicts, "choose_sandbox", lambda wanted: wanted)
+    monkeypatch.setattr(grading, "choose_sandbox", lambda wanted: wanted)
     return noted
 
 
@@ -84,10 +84,10 @@ def test_a_verdict_is_kept_and_one_that_ran_out_of_time_is_tried_with_other_limi
     verdict(course, PS1, "ada", limits=long)
     assert calls == [short]
 
-    def slow(cells: list[str], functions: list[str], answers: list[str], **options: Any) -> Examination:
+    def slow(cells: list[str], functions: list[str], answers: list[str], **options: Any) -> SubmissionReport:
         calls.append(options["limits"])
         late = {name: Outcome(name, TIMED_OUT, TIMED_OUT, "not yet: too long.") for name in functions}
-        return Examination(outcomes=late, notes=["Code cell 3 took too long."])
+        return SubmissionReport(outcomes=late, notes=["Code cell 3 took too long."])
 
     monkeypatch.setattr(verdicts, "examine", slow)
     for limits in (short, short, None, long):
@@ -98,9 +98,9 @@ def test_a_verdict_is_kept_and_one_that_ran_out_of_time_is_tried_with_other_limi
 def test_a_break_that_nobody_has_thought_of_costs_one_row_and_is_tried_again(
     course: Course, calls: list[Limits], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = verdicts.examine
+    usual = verdicts.run_submission
 
-    def breaks(cells: list[str], *rest: Any, **options: Any) -> Examination:
+    def breaks(cells: list[str], *rest: Any, **options: Any) -> SubmissionReport:
         if any("bo was here" in cell for cell in cells):
             raise ZeroDivisionError("odd")
         return usual(cells, *rest, **options)
@@ -117,7 +117,7 @@ def test_a_break_that_nobody_has_thought_of_costs_one_row_and_is_tried_again(
 
 
 def test_a_worker_that_does_not_start_is_nobodys_fault(course: Course, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: Any, **options: Any) -> Examination:
+    def broken(*arguments: Any, **options: Any) -> SubmissionReport:
         raise WorkerError("the worker does not start")
 
     monkeypatch.setattr(verdicts, "examine", broken)
@@ -207,4 +207,4 @@ def test_a_course_that_is_none_is_left_alone(tmp_path: Path, capsys: pytest.Capt
     ],
 )
 def test_what_points_to_a_solution_is_noted(source: str, found: bool) -> None:
-    assert bool(BORROWED.search(source)) is found
+    assert bool(IMPORTS_SOLUTION.search(source)) is found

@@ -67,7 +67,7 @@ def test_the_right_letter_is_anywhere() -> None:
 def test_each_letter_is_judged(seed: int) -> None:
     for letter, _, wrong in QUESTION.options(seed):
         outcome = QUESTION.judge(letter, seed)
-        expected = (RIGHT, None, "right.") if wrong is None else (WRONG, wrong.mistake, wrong.says)
+        expected = (RIGHT, None, "right.") if wrong is None else (WRONG, wrong.mistake, wrong.feedback)
         assert (outcome.exercise, outcome.status, outcome.mistake, outcome.sentence) == ("which", *expected)
 
 

@@ -24,17 +24,17 @@ import pytest
 from denoise_lib.classroom.sandbox import bubblewrap as fencing
 from denoise_lib.classroom.sandbox import process as processing
 from denoise_lib.classroom.sandbox import run_submission as examining
-from denoise_lib.classroom.sandbox.bubblewrap import STRONG, WEAK, FenceMissingError, choose_fence, command
+from denoise_lib.classroom.sandbox.bubblewrap import STRONG, WEAK, SandboxMissingError, choose_sandbox, command
 from denoise_lib.classroom.sandbox.process import CRASHED, TIMED_OUT, Limits, WorkerError
-from denoise_lib.classroom.sandbox.run_submission import MISSING, Examination, examine
+from denoise_lib.classroom.sandbox.run_submission import MISSING, SubmissionReport, run_submission
 from denoise_lib.classroom.sandbox.worker import NUMBERS_LIMIT, TEXT_LIMIT, CappedText, definitions, short_error, shortened
 from denoise_lib.exercises.checker import EXERCISES
 from denoise_lib.exercises.exercise import NOT_ATTEMPTED, RIGHT, WRONG
-from denoise_lib.exercises.judging import Run, attempt
+from denoise_lib.exercises.judging import CallRecord, attempt
 
 pytestmark = pytest.mark.slow
-needs_fence = pytest.mark.skipif(
-    shutil.which("bwrap") is None and not os.environ.get("DENOISE_NEED_FENCE"), reason="there is no bubblewrap"
+needs_sandbox = pytest.mark.skipif(
+    shutil.which("bwrap") is None and not os.environ.get("DENOISE_NEED_SANDBOX"), reason="there is no bubblewrap"
 )
 PATIENT = Limits(cell_seconds=60, function_seconds=30, total_seconds=200)
 QUICK = Limits(cell_seconds=60, function_seconds=2, total_seconds=200, memory_gb=2)
@@ -52,11 +52,11 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert not list(folder.glob("denoise-class-*"))
 
 
-def examined(cells: list[str], functions: list[str], answers: list[str] | None = None, **options: Any) -> Examination:
+def examined(cells: list[str], functions: list[str], answers: list[str] | None = None, **options: Any) -> SubmissionReport:
     """Examine, and demand what holds for every notebook: an outcome for each function, all of it fit for a file."""
     options = {"fence": STRONG, "limits": PATIENT, **options}
     begin = time.monotonic()
-    found = examine(cells, functions, answers or [], seed=SEED, **options)
+    found = run_submission(cells, functions, answers or [], seed=SEED, **options)
     assert time.monotonic() - begin < options["limits"].total_seconds + 20
     assert list(found.outcomes) == functions
     for outcome in found.outcomes.values():
@@ -73,7 +73,7 @@ def notebook(text: str) -> list[str]:
     return [part.strip("\n") for part in text.split("# %%\n")[1:]]
 
 
-def shown(found: Examination, place: int) -> Any:
+def shown(found: SubmissionReport, place: int) -> Any:
     """What a cell printed, as JSON."""
     told = found.cells[place]
     assert told["error"] is None, told["error"]
@@ -90,7 +90,7 @@ def forge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], No
     def put(script: str) -> None:
         path = tmp_path / "worker.py"
         path.write_text(f"{FORGER}{script}\n", encoding="utf-8")
-        monkeypatch.setattr(processing, "command", lambda fence, job: ([sys.executable, "-I", "-S", str(path)], {}))
+        monkeypatch.setattr(processing, "command", lambda sandbox, job: ([sys.executable, "-I", "-S", str(path)], {}))
 
     return put
 
@@ -128,14 +128,14 @@ def test_a_forged_line_ends_the_step_and_nothing_else(line: str | bytes, forge: 
     "runs",
     [
         "3", '"right"', "[]", "[[]]", "{}", "true", '[{"status": "right"}]', "[[[[[[]]]]]]",
-        json.dumps([{**Run().packed(), "numbers": numbers} for numbers in ([], [[[0], []]], [[[2], [1.0, 2.0]]])]),
-        json.dumps([{**Run().packed(), "numbers": [[[-1], [1.0]]], "raised": 3}] * 3),
-        json.dumps([{**Run().packed(), "numbers": [[[2**62, 4], []]]}] * 3),
-        json.dumps([{**Run().packed(), "numbers": [[[1], [10**400]]]}] * 3),
-        json.dumps([{**Run().packed(), "numbers": [[[3, 1, 6, 5], [float("nan")] * 90]], "type": "Tensor"}] * 3),
-        json.dumps([{**Run().packed(), "numbers": [[[3, 1, 6, 5], [float("inf")] * 90]], "dtype": "\ud800"}] * 3),
-        json.dumps([{**Run().packed(), "raised": "\ud800 \x00 <script>" * 100}] * 3),
-        json.dumps([{**Run().packed(), "numbers": [[[0], []]]}] * 100),
+        json.dumps([{**CallRecord().packed(), "numbers": numbers} for numbers in ([], [[[0], []]], [[[2], [1.0, 2.0]]])]),
+        json.dumps([{**CallRecord().packed(), "numbers": [[[-1], [1.0]]], "raised": 3}] * 3),
+        json.dumps([{**CallRecord().packed(), "numbers": [[[2**62, 4], []]]}] * 3),
+        json.dumps([{**CallRecord().packed(), "numbers": [[[1], [10**400]]]}] * 3),
+        json.dumps([{**CallRecord().packed(), "numbers": [[[3, 1, 6, 5], [float("nan")] * 90]], "type": "Tensor"}] * 3),
+        json.dumps([{**CallRecord().packed(), "numbers": [[[3, 1, 6, 5], [float("inf")] * 90]], "dtype": "\ud800"}] * 3),
+        json.dumps([{**CallRecord().packed(), "raised": "\ud800 \x00 <script>" * 100}] * 3),
+        json.dumps([{**CallRecord().packed(), "numbers": [[[0], []]]}] * 100),
     ],
     ids=range(16),
 )  # fmt: skip
@@ -192,10 +192,10 @@ def test_what_is_kept_of_a_cell_is_fit_for_a_page(forge: Callable[[str], None]) 
 def test_a_worker_that_does_not_start_is_no_students_fault(forge: Callable[[str], None]) -> None:
     forge("sys.exit('no module named torch')")
     with pytest.raises(WorkerError, match="no module named torch"):
-        examine(["x"], ["blend"], [], seed=SEED, fence=WEAK)
+        run_submission(["x"], ["blend"], [], seed=SEED, sandbox=WEAK)
     forge("os.close(2)\ntime.sleep(100)")
     with pytest.raises(WorkerError, match="took too long"):
-        examine(["x"], ["blend"], [], seed=SEED, fence=WEAK, limits=Limits(start_seconds=0.5))
+        run_submission(["x"], ["blend"], [], seed=SEED, sandbox=WEAK, limits=Limits(start_seconds=0.5))
 
 
 def test_the_time_of_all_is_the_end_of_all(forge: Callable[[str], None]) -> None:
@@ -241,7 +241,7 @@ def test_an_error_is_told_whatever_its_words_do() -> None:
 def test_results_without_an_end_are_not_sent() -> None:
     import torch
 
-    small, large = Run([torch.zeros(10)], shown="s"), Run([torch.zeros(NUMBERS_LIMIT)], shown="l")
+    small, large = CallRecord([torch.zeros(10)], shown="s"), CallRecord([torch.zeros(NUMBERS_LIMIT)], shown="l")
     assert shortened([small, small]) == [small, small]
     assert [part.shape for run in shortened([small, large]) for part in run.numbers or []] == [(0,), (0,)]
 
@@ -249,34 +249,34 @@ def test_results_without_an_end_are_not_sent() -> None:
 def test_the_seed_of_the_class_stays_outside(forge: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = []
 
-    def look(fence: str, job: Path) -> tuple[list[str], dict[str, str]]:
+    def look(sandbox: str, job: Path) -> tuple[list[str], dict[str, str]]:
         jobs.append(job.read_text(encoding="utf-8"))
         return [sys.executable, "-I", "-S", "-c", "print('{\"finished\": true}', flush=True)"], {}
 
     monkeypatch.setattr(processing, "command", look)
-    examine([], [], [], seed=987_654_321, fence=WEAK)
+    run_submission([], [], [], seed=987_654_321, sandbox=WEAK)
     assert "987654321" not in jobs[0] and json.loads(jobs[0])["seed"] == examining._seed_of_arguments(987_654_321)
 
 
-@pytest.mark.parametrize("fence", [pytest.param(STRONG, marks=needs_fence), WEAK])
-def test_the_graders_environment_stays_outside(fence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fence", [pytest.param(STRONG, marks=needs_sandbox), WEAK])
+def test_the_graders_environment_stays_outside(sandbox: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "s3cr3t")
-    arguments, environment = command(fence, tmp_path / "job.json")
+    arguments, environment = command(sandbox, tmp_path / "job.json")
     assert "s3cr3t" not in str(arguments) + str(environment)
     assert not {"SECRET_TOKEN", "DISPLAY", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS"} & {*environment}
 
 
 def test_a_fence_has_to_be_there_or_waived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fencing, "strong_fence_works", lambda: False)
-    assert choose_fence("weak") == WEAK
+    monkeypatch.setattr(fencing, "bubblewrap_works", lambda: False)
+    assert choose_sandbox("weak") == WEAK
     for wanted in (None, STRONG):
-        with pytest.raises(FenceMissingError, match="--fence weak"):
-            choose_fence(wanted)
+        with pytest.raises(SandboxMissingError, match="--fence weak"):
+            choose_sandbox(wanted)
     with pytest.raises(ValueError, match="must be 'bubblewrap' or 'weak'"):
-        choose_fence("paper")
+        choose_sandbox("paper")
 
 
-@needs_fence
+@needs_sandbox
 def test_an_older_bubblewrap_is_not_asked_for_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fencing, "_option", lambda name: False)
     walls = fencing._walls(None)
@@ -284,7 +284,7 @@ def test_an_older_bubblewrap_is_not_asked_for_what_it_does_not_know(monkeypatch:
     assert subprocess.run([*walls, "true"], check=False, env={}).returncode == 0
 
 
-@needs_fence
+@needs_sandbox
 def test_the_classroom_is_hidden_by_whatever_path_one_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = tmp_path / "real" / "lib" / "denoise_lib"
     shutil.copytree(fencing.package_folder() / "classroom", library / "classroom")
@@ -307,9 +307,9 @@ def test_of_a_prefix_python_alone_can_be_read(tmp_path: Path, monkeypatch: pytes
     assert inside == {"bin", "lib"}
 
 
-@needs_fence
+@needs_sandbox
 def test_there_is_a_fence_where_one_is_needed() -> None:
-    assert choose_fence() == STRONG
+    assert choose_sandbox() == STRONG
 
 
 # --- the strong fence -------------------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ print(json.dumps(os.waitstatus_to_exitcode(os.wait()[1])))
 """
 
 
-@needs_fence
+@needs_sandbox
 def test_nothing_outside_can_be_seen_reached_or_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     course = tmp_path / "course"
     for name in ("gradebook.db", "class.json", "handed_in/ann/ps1_noise.ipynb", "verdicts/ps1_noise/ann.json", "secret.txt"):
@@ -614,7 +614,7 @@ ODD_CELLS += [
 ]  # fmt: skip
 
 
-@needs_fence
+@needs_sandbox
 def test_odd_cells_do_no_harm_to_what_follows() -> None:
     letters = ["clipped", "odd", "subclass", "number", "blank", "nowhere"]
     found = examined(ODD_CELLS, ["blend", "to_float", "mean_psnr"], letters)
@@ -770,7 +770,7 @@ def NAME(*a):
 """)
 
 
-@needs_fence
+@needs_sandbox
 def test_odd_functions_are_wrong_and_the_others_are_judged() -> None:
     names = [name for name in EXERCISES if name not in ("blend", "two_copies")][: len(ODD_FUNCTIONS)]
     cells = [text.replace("NAME", name) for name, text in zip(names, ODD_FUNCTIONS, strict=True)]
@@ -807,7 +807,7 @@ time.sleep(0.2)
 """
 
 
-@needs_fence
+@needs_sandbox
 def test_whatever_ends_the_process_costs_one_function_and_leaves_nothing(tmp_path: Path) -> None:
     """The worker is started again after each of them; what it has started must end with it."""
     mark = f"denoise-mark-{os.getpid()}"
@@ -845,7 +845,7 @@ def test_whatever_ends_the_process_costs_one_function_and_leaves_nothing(tmp_pat
     assert found.outcomes["blend"].status == RIGHT and found.answers == {"clipped": "B"}
 
 
-@needs_fence
+@needs_sandbox
 def test_cells_that_do_not_end_cost_what_they_hold() -> None:
     found = examined(
         [
@@ -869,7 +869,7 @@ def test_cells_that_do_not_end_cost_what_they_hold() -> None:
     ]  # fmt: skip
 
 
-@needs_fence
+@needs_sandbox
 def test_the_judge_outside_is_not_fooled() -> None:
     easier = """
 import torch, json
@@ -939,8 +939,8 @@ plt.savefig('x.png')
 plt.close()
 print(json.dumps([len(torch.load('x.pt')), len(np.load('x.npy')), Path('x.png').exists()]))
 # %%
-from denoise_lib.handing_in import hand_in
-hand_in(TNet())
+from denoise_lib.handing_in import submit_network
+submit_network(TNet())
 # %%
 import asyncio
 async def slowly():
@@ -1013,7 +1013,7 @@ print(json.dumps(done))
 """
 
 
-def check_course_work(found: Examination) -> None:
+def check_course_work(found: SubmissionReport) -> None:
     assert [told["error"] for told in list(found.cells.values())[: len(COURSE_WORK)]] == [None] * len(COURSE_WORK)
     assert shown(found, 1) == [[1000, 1, 28, 28], [2, 3, 256, 256], "UNet"]
     assert len(found.cells[2]["pictures"]) == 1
@@ -1023,7 +1023,7 @@ def check_course_work(found: Examination) -> None:
     assert found.outcomes["blend"].status == RIGHT
 
 
-@needs_fence
+@needs_sandbox
 def test_course_work_runs_behind_the_strong_fence() -> None:
     found = examined(COURSE_WORK, ["blend"])
     check_course_work(found)
@@ -1040,7 +1040,7 @@ def test_the_weak_fence_stops_accidents_and_lets_course_work_through(tmp_path: P
         accident = "import os, shutil\nshutil.rmtree(os.getcwd(), ignore_errors=True)\nos.path.exists('job.json') and 1 / 0"
         found = examined(
             [*COURSE_WORK, outside, accident, "def to_float(image):\n    __import__('os')._exit(1)"],
-            ["to_float", "blend"], fence=WEAK,
+            ["to_float", "blend"], sandbox=WEAK,
         )  # fmt: skip
     check_course_work(found)
     assert shown(found, len(COURSE_WORK)) == []

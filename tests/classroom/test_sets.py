@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from synthetic_class import BEHIND_THE_FENCE, index_of
+from synthetic_class import IN_THE_SANDBOX, index_of
 
 from denoise_lib.classroom.collect import read_roster
 from denoise_lib.classroom.course import Course, CourseError
@@ -23,7 +23,7 @@ SOURCES = ROOT / "notebooks" / "assignments" / "src"
 PS1 = "ps1_noise"
 LIMITS = Limits(cell_seconds=40, function_seconds=12, total_seconds=400)
 
-pytestmark = BEHIND_THE_FENCE
+pytestmark = IN_THE_SANDBOX
 
 
 @pytest.fixture(scope="module")

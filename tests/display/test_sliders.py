@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from denoise_lib.display import sliders, views
 from denoise_lib.display.figures import png
 from denoise_lib.display.sliders import (
-    COLOUR_NETWORKS,
+    COLOR_NETWORKS,
     course_explorers,
     denoise_explorer,
     denoise_filmstrip,
@@ -419,10 +419,10 @@ def test_smoothgrad_explores_networks_alone(model: Any, refused: Any) -> None:
 
 def test_filters_start_in_the_middle() -> None:
     box = filter_explorer()
-    models = {name: load_pretrained(name) for name in COLOUR_NETWORKS}
+    models = {name: load_pretrained(name) for name in COLOR_NETWORKS}
     pixels, numbers = render_filters((16, 16), models, *example_pair())
     assert seen(box) == (png(pixels), numbers)
-    assert all(name in said(box) for name in (*COLOUR_NETWORKS, "Gaussian"))
+    assert all(name in said(box) for name in (*COLOR_NETWORKS, "Gaussian"))
     assert (box.row.value, box.column.value) == (16, 16)
     assert (box.row.min, box.row.max, box.column.min, box.column.max) == (4, 27, 4, 27)  # a window fits around each
 
@@ -431,7 +431,7 @@ def test_filters_start_in_the_middle() -> None:
 def test_filters_follow_the_pixel_and_come_back(control: str) -> None:
     box = filter_explorer(index=1, seed=2)
     start, widget = seen(box), getattr(box, control)
-    models = {name: load_pretrained(name) for name in COLOUR_NETWORKS}
+    models = {name: load_pretrained(name) for name in COLOR_NETWORKS}
     for value in (widget.min, widget.max):
         widget.value = value
         pixels, numbers = render_filters((box.row.value, box.column.value), models, *example_pair(1, 2))
@@ -443,7 +443,7 @@ def test_filters_follow_the_pixel_and_come_back(control: str) -> None:
 def test_the_filter_filmstrip_tells_its_numbers() -> None:
     places = [(8, 16), (20, 5)]
     words = alt_of(filter_filmstrip(places))
-    models = {name: load_pretrained(name) for name in COLOUR_NETWORKS}
+    models = {name: load_pretrained(name) for name in COLOR_NETWORKS}
     for row, column in places:
         numbers = render_filters((row, column), models, *example_pair())[1]
         assert f"row {row}, column {column}: {numbers}" in words

@@ -32,7 +32,7 @@ from denoise_lib.display.views import (
     render_smoothgrad,
     saliency_samples,
 )
-from denoise_lib.kernels import MARGIN, filters, gaussian_like, unlikeness, windows
+from denoise_lib.kernels import MARGIN, center_contrast, filters, matched_gaussian, windows
 from denoise_lib.metrics import mse, psnr
 from denoise_lib.noise import Blend
 from denoise_lib.pretrained.weights import load_pretrained
@@ -506,8 +506,8 @@ def test_the_gaussian_is_as_wide_as_the_first_network(pair: tuple[Tensor, Tensor
     noisy, clean = pair
     for names in (("TNet", "blur"), ("blur", "TNet")):
         models = {name: {"TNet": load_pretrained("tnet"), "blur": box_blur()}[name] for name in names}
-        kernel = gaussian_like(windows(filters(models[names[0]], noisy, [PIXEL]).sum(1), [PIXEL]))
-        away = unlikeness(kernel, windows(clean.mean(1), [PIXEL]))
+        kernel = matched_gaussian(windows(filters(models[names[0]], noisy, [PIXEL]).sum(1), [PIXEL]))
+        away = center_contrast(kernel, windows(clean.mean(1), [PIXEL]))
         own, inside, unlike = numbers_in(render_filters(PIXEL, models, noisy, clean)[1].splitlines()[-1])
         assert (own, inside) == (pytest.approx(kernel[0, MARGIN, MARGIN].item(), abs=0.0051), 1.0)
         assert unlike == pytest.approx(away.item(), abs=0.00051)

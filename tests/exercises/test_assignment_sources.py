@@ -175,7 +175,7 @@ def test_every_exercise_stands_once_in_the_set_of_its_bank() -> None:
 @each_exercise
 def test_the_task_is_the_banks_and_the_check_is_the_courses(name: str, exercise: Exercise) -> None:
     place, _ = graded(name)[exercise.name]
-    assert plain(exercise.asks) in plain(cells(name)[place - 1].source)
+    assert plain(exercise.prompt) in plain(cells(name)[place - 1].source)
     assert f"Write `{exercise.name}(" in cells(name)[place - 1].source
     check = cells(name)[place + 1].source.splitlines()
     assert check == [f"# GRADED CELL {exercise.name}-check", f"check.{exercise.name}({exercise.name})"]
@@ -279,7 +279,7 @@ def test_letters_spread_and_are_judged(question: Question) -> None:
 
 @each_question
 def test_wrong_options_are_told_in_a_sentence_each(question: Question) -> None:
-    told = [(wrong.mistake, wrong.says) for wrong in question.wrong]
+    told = [(wrong.mistake, wrong.feedback) for wrong in question.wrong]
     assert len({mistake for mistake, _ in told}) == len({says for _, says in told}) == len(told)
     for mistake, says in told:
         assert re.match(r"[a-z0-9]|L\d", says) and says.endswith(".") and len(says) < 200

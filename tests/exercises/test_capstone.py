@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from denoise_lib.classroom.repair import read_notebook
-from denoise_lib.exercises.capstone import MARK, PARAMETER_LIMIT, hand_in, pack_weights, unpack_weights
+from denoise_lib.exercises.capstone import MARK, PARAMETER_LIMIT, pack_weights, submit_network, unpack_weights
 from denoise_lib.pretrained.weights import load_pretrained
 
 
@@ -89,7 +89,7 @@ def test_the_last_of_several_counts() -> None:
 
 @pytest.mark.parametrize("text", ["", "nothing", MARK, f"{MARK} AAAA", f"{MARK}<"])
 def test_no_weights(text: str, refused: Any) -> None:
-    with refused(ValueError, "no weights", "hand_in"):
+    with refused(ValueError, "no weights", "submit_network"):
         unpack_weights(text)
 
 
@@ -119,7 +119,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_damaged_weights_are_told(kind: str, refused: Any) -> None:
-    with refused(ValueError, "damaged", "run hand_in again"):
+    with refused(ValueError, "damaged", "run submit_network again"):
         unpack_weights(DAMAGED[kind])
 
 
@@ -156,7 +156,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_hand_in_shows_the_weights_folded_away(shown: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     network = nn.Linear(10, 100)
-    hand_in(network)
+    submit_network(network)
     assert capsys.readouterr().out == "ready: 1,100 parameters. Save the notebook with this output, and hand it in.\n"
     assert len(shown) == 1 and shown[0].data.startswith("<details><summary>")
     check_same(network, shown[0].data)
@@ -173,16 +173,16 @@ def make_lazy() -> nn.Module:
 def test_hand_in_tells_what_is_wrong(
     make: Callable[[], Any], words: str, shown: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hand_in(make())
+    submit_network(make())
     assert words in capsys.readouterr().out and shown == []
 
 
 def test_from_the_student_to_the_grader(shown: list[Any]) -> None:
     """Through a notebook's outputs, as Jupyter and Colab save them."""
     network = load_pretrained("tnet")
-    hand_in(network)
+    submit_network(network)
     data = {"text/plain": "<IPython.core.display.HTML object>", "text/html": shown[0].data.splitlines(keepends=True)}
-    cell = nbformat.v4.new_code_cell("hand_in(network)")
+    cell = nbformat.v4.new_code_cell("submit_network(network)")
     cell.outputs = [nbformat.v4.new_output("stream", text="ready"), {"output_type": "display_data", "data": data}]
     _, text = read_notebook(json.dumps({"cells": [cell]}).encode())
     check_same(network, text)

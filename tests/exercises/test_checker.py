@@ -31,7 +31,7 @@ def test_the_three_words(checks: Checks, capsys: pytest.CaptureFixture[str]) -> 
     checks.conv_parameters(lambda i, o, k: k * k * i * o)
     checks.conv_parameters(right)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{NAME}: not attempted yet. {EXERCISES[NAME].asks}"
+    assert lines[0] == f"{NAME}: not attempted yet. {EXERCISES[NAME].prompt}"
     assert lines[1].startswith(f"{NAME}: not yet: you forgot the bias") and "expected" in lines[1]
     assert lines[2:] == [f"{NAME}: right."]
 
@@ -111,7 +111,7 @@ def test_an_unknown_exercise_lists_the_known_ones() -> None:
     with pytest.raises(AttributeError, match=r"there is no exercise 'nonsense'; there are blend, with_variance"):
         check.nonsense  # noqa: B018
     assert set(EXERCISES) <= set(dir(check))
-    assert repr(check.blend) == f"blend: {EXERCISES['blend'].asks}"
+    assert repr(check.blend) == f"blend: {EXERCISES['blend'].prompt}"
 
 
 def test_notebooks_of_one_folder_share_the_file(kept: Path) -> None:

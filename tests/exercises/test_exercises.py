@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from denoise_lib.exercises import notebook1_noise, notebook2_networks, notebook3_noise2noise, notebook4_smoothgrad
 from denoise_lib.exercises.checker import EXERCISES
 from denoise_lib.exercises.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise, Mistake
-from denoise_lib.exercises.judging import Run, attempt, compare, judge
+from denoise_lib.exercises.judging import CallRecord, attempt, compare, judge
 
 BANKS = (notebook1_noise, notebook2_networks, notebook3_noise2noise, notebook4_smoothgrad)
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES.values() for mistake in exercise.mistakes]
@@ -43,10 +43,10 @@ def test_there_are_enough_of_them() -> None:
 @each_exercise
 def test_words(exercise: Exercise) -> None:
     names = [mistake.name for mistake in exercise.mistakes]
-    assert len(set(names)) == len(names) and len({mistake.says for mistake in exercise.mistakes}) == len(names)
-    for sentence in (exercise.asks, *(mistake.says for mistake in exercise.mistakes)):
+    assert len(set(names)) == len(names) and len({mistake.feedback for mistake in exercise.mistakes}) == len(names)
+    for sentence in (exercise.prompt, *(mistake.feedback for mistake in exercise.mistakes)):
         assert sentence.endswith(".") and len(sentence) < 260
-    assert f"Write {exercise.name}(" in exercise.asks
+    assert f"Write {exercise.name}(" in exercise.prompt
     assert len(exercise.hints) == 3
     assert exercise.solution_text().startswith(f"def {exercise.name}(")
 
@@ -66,7 +66,7 @@ def test_a_stub_is_not_attempted(exercise: Exercise) -> None:
     for stub in (lambda *arguments: ..., lambda *arguments: None, unwritten):
         outcome = judge(exercise, stub)
         assert (outcome.status, outcome.mistake) == (NOT_ATTEMPTED, None)
-        assert exercise.asks in outcome.sentence
+        assert exercise.prompt in outcome.sentence
 
 
 @pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=lambda value: value.name.replace(" ", "-"))
@@ -74,7 +74,7 @@ def test_a_stub_is_not_attempted(exercise: Exercise) -> None:
 def test_each_wrong_answer_is_caught_with_its_own_message(exercise: Exercise, mistake: Mistake, seed: int | None) -> None:
     outcome = judge(exercise, mistake.function, seed)
     assert (outcome.status, outcome.mistake) == (WRONG, mistake.name), outcome.sentence
-    assert mistake.says in outcome.sentence
+    assert mistake.feedback in outcome.sentence
     assert ("expected" in outcome.sentence and ", got " in outcome.sentence) == exercise.evidence
 
 
@@ -205,11 +205,11 @@ def test_another_device_is_told() -> None:
 def test_runs_travel_as_json() -> None:
     runs = attempt(SMALL, lambda x: (x / 2, float("nan")), 0)
     for run in runs:
-        again = Run.unpacked(json.loads(json.dumps(run.packed())))
+        again = CallRecord.unpacked(json.loads(json.dumps(run.packed())))
         assert compare(SMALL, [again] * 3, 0) == compare(SMALL, [run] * 3, 0)
     for content in ({}, None, {**runs[0].packed(), "more": 1}, {**runs[0].packed(), "numbers": [[[2], [1.0, 2.0, 3.0]]]}):
         with pytest.raises((ValueError, TypeError, RuntimeError)):
-            Run.unpacked(content)  # type: ignore[arg-type]
+            CallRecord.unpacked(content)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="half is compared on 3 runs, but there are 1"):
         compare(SMALL, runs[:1], 0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from denoise_lib.classroom.sandbox.bubblewrap import strong_fence_works
+from denoise_lib.classroom.sandbox.bubblewrap import bubblewrap_works
 
 from .helpers import Outcome
 from .runs import RUNS
@@ -17,7 +17,7 @@ from .runs import RUNS
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
-    if here and not strong_fence_works() and not os.environ.get("DENOISE_NEED_FENCE"):
+    if here and not bubblewrap_works() and not os.environ.get("DENOISE_NEED_SANDBOX"):
         for item in here:
             item.add_marker(pytest.mark.skip(reason="bubblewrap is missing or not allowed here"))
 

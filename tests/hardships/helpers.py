@@ -69,7 +69,7 @@ def fence(size: int) -> list[str]:
     return [*walls, "--remount-ro", "/", "--chdir", str(ROOT)]
 
 
-def behind_the_fence(notebooks: list[NotebookNode], *, folder: Path = READ_ONLY, size: int = ROOMY) -> list[Outcome]:
+def in_the_sandbox(notebooks: list[NotebookNode], *, folder: Path = READ_ONLY, size: int = ROOMY) -> list[Outcome]:
     """Execute notebooks one after the other behind one fence, each in a kernel of its own; what one writes, the next finds."""
     command = [*fence(size), sys.executable, str(Path(__file__).parent / "inside.py"), str(folder)]
     done = subprocess.run(command, input=json.dumps(notebooks), capture_output=True, text=True, timeout=1800, check=False)

@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 from tools.pairing import read_source
 
 from . import helpers
-from .helpers import FILL, KILL, READ_ONLY, WRITABLE, Outcome, before, behind_the_fence, code_cell, course, notebook_of, twice
+from .helpers import FILL, KILL, READ_ONLY, WRITABLE, Outcome, before, code_cell, course, in_the_sandbox, notebook_of, twice
 
 TRAINING = "fit(trained[name]"
 """Stands in the cell that trains; the notebooks without one train for a moment in their set-up cell."""
@@ -18,12 +18,12 @@ STEP = {"02_unet_vs_autoencoder": 200, "03_noise2noise_tnet": 200}
 
 def alone(name: str) -> list[Outcome]:
     """Twice in one kernel, without network, in a read-only checkout, with an empty home."""
-    return behind_the_fence([twice(course(name))], folder=READ_ONLY)
+    return in_the_sandbox([twice(course(name))], folder=READ_ONLY)
 
 
 def full_disk(name: str) -> list[Outcome]:
     """On a disk on which there is no byte left."""
-    return behind_the_fence([before(course(name), 0, FILL)], folder=WRITABLE, size=helpers.TIGHT)
+    return in_the_sandbox([before(course(name), 0, FILL)], folder=WRITABLE, size=helpers.TIGHT)
 
 
 def killed(name: str) -> list[Outcome]:
@@ -31,7 +31,7 @@ def killed(name: str) -> list[Outcome]:
     notebook = course(name)
     training = code_cell(notebook, TRAINING if name in STEP else "")
     deadly = before(notebook, training, KILL.format(step=STEP.get(name, 2)))
-    return behind_the_fence([deadly, notebook], folder=WRITABLE)
+    return in_the_sandbox([deadly, notebook], folder=WRITABLE)
 
 
 # --- the long trainings, on tiny data ------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def disconnected(name: str) -> list[Outcome]:
         return notebook_of(*head, place + TINY[name], *hidden, last, WEIGHTS)
 
     deadly = KILL.format(step=DEADLY_STEP[name])
-    return behind_the_fence([full("straight"), full("killed", deadly), full("killed")], folder=WRITABLE)
+    return in_the_sandbox([full("straight"), full("killed", deadly), full("killed")], folder=WRITABLE)
 
 
 DEADLY_STEP = {"02_unet_vs_autoencoder": 2 * 13 + 1, "03_noise2noise_tnet": 2 * 23 + 1, "capstone_beat_tnet": 2 * 3 + 1}

@@ -15,12 +15,12 @@ from .helpers import (
     WRITABLE,
     Outcome,
     before,
-    behind_the_fence,
     complaints,
     course,
     differences,
     halves,
     headlines,
+    in_the_sandbox,
     notebook_of,
     shown,
     write_peaks,
@@ -73,7 +73,7 @@ def test_works_on_a_full_disk(hardship: str, name: str, outcomes: Outcomes) -> N
 
 def test_an_exercise_on_a_full_disk_says_that_its_answer_is_not_kept() -> None:
     attempt = "from denoise_lib.checks import check\ncheck.blend(lambda image, noise, mu: image)\ncheck.report('blend')"
-    (outcome,) = behind_the_fence([before(notebook_of(attempt), 0, FILL)], folder=WRITABLE, size=TIGHT)
+    (outcome,) = in_the_sandbox([before(notebook_of(attempt), 0, FILL)], folder=WRITABLE, size=TIGHT)
     assert complaints(outcome) == []
     verdict, kept, *report = shown(outcome.notebook.cells[1])[0].splitlines()
     assert verdict.startswith("blend: ")

@@ -20,11 +20,11 @@ from .helpers import (
     WRITABLE,
     Outcome,
     before,
-    behind_the_fence,
     complaints,
     differences,
     halves,
     headlines,
+    in_the_sandbox,
     notebook_of,
     shown,
     twice,
@@ -40,34 +40,34 @@ def port() -> Iterator[int]:
 
 def test_there_is_no_network_behind_the_fence(port: int) -> None:
     socket.create_connection(("127.0.0.1", port), timeout=10).close()
-    (inside,) = behind_the_fence([notebook_of(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=10)")])
+    (inside,) = in_the_sandbox([notebook_of(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=10)")])
     (complaint,) = complaints(inside)
     assert complaint.startswith("cell 1 [import socket]: ConnectionRefusedError")
 
 
 def test_the_checkout_cannot_be_written_to_and_the_home_can() -> None:
     writes = "from pathlib import Path\nPath.home().joinpath('mine').write_text('a')\nprint(*Path.home().iterdir())"
-    nothing, something = behind_the_fence([notebook_of(writes), notebook_of("open('mine', 'w')")], folder=READ_ONLY)
+    nothing, something = in_the_sandbox([notebook_of(writes), notebook_of("open('mine', 'w')")], folder=READ_ONLY)
     assert complaints(nothing) == [] and f"{HOME}/mine" in shown(nothing.notebook.cells[0])[0]
     (complaint,) = complaints(something)
     assert "Read-only file system" in complaint
 
 
 def test_the_home_is_empty() -> None:
-    (outcome,) = behind_the_fence([notebook_of("import os\nprint(sorted(os.listdir(os.path.expanduser('~'))))")])
+    (outcome,) = in_the_sandbox([notebook_of("import os\nprint(sorted(os.listdir(os.path.expanduser('~'))))")])
     assert set(eval(shown(outcome.notebook.cells[0])[0])) <= {"course", ".ipython", ".local", ".cache"}
 
 
 def test_a_disk_is_really_full() -> None:
     first, second = (notebook_of(f"with open('{name}', 'w') as file:\n    file.write('a' * 5000)") for name in ("one", "two"))
-    roomy, tight = behind_the_fence([first, before(second, 0, FILL)], folder=WRITABLE, size=TIGHT)
+    roomy, tight = in_the_sandbox([first, before(second, 0, FILL)], folder=WRITABLE, size=TIGHT)
     assert complaints(roomy) == []
     (complaint,) = complaints(tight)
     assert complaint.startswith("cell 2") and "No space left on device" in complaint
 
 
 def test_a_disk_that_does_not_fill_up_is_an_error() -> None:
-    (outcome,) = behind_the_fence([notebook_of(FILL)], folder=WRITABLE, size=2**27)
+    (outcome,) = in_the_sandbox([notebook_of(FILL)], folder=WRITABLE, size=2**27)
     (complaint,) = complaints(outcome)
     assert "does not fill up" in complaint
 
@@ -77,7 +77,7 @@ def test_memory_is_measured_also_of_children_and_of_what_was_given_back() -> Non
     child = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', {program!r}], check=True)"
     cells = [notebook_of(held.format(size=3_100_000_000)), notebook_of(held.format(size=500_000_000))]
     cells.append(notebook_of(child.format(program=held.format(size=800_000_000) + "\nimport time\ntime.sleep(0.3)")))
-    greedy, modest, parent = behind_the_fence(cells)
+    greedy, modest, parent = in_the_sandbox(cells)
     assert greedy.problem is modest.problem is parent.problem is None
     assert greedy.peak > GIGABYTES_3
     assert 500_000_000 < modest.peak < 800_000_000 < parent.peak < GIGABYTES_3
@@ -101,7 +101,7 @@ if not (child := os.fork()):
 os.waitpid(child, 0)
 """
     cells = [notebook_of(fork.format(does=does)) for does in ("pass", "values[:] = bytes(b'b') * 600_000_000")]
-    sharing, apart = behind_the_fence(cells)
+    sharing, apart = in_the_sandbox(cells)
     assert sharing.problem is apart.problem is None
     assert 600_000_000 < sharing.peak < 900_000_000 < 1_200_000_000 < apart.peak
 
@@ -126,7 +126,7 @@ def leaking() -> dict[str, Outcome]:
     quiet.cells[0].metadata["tags"] = [IGNORED]
     notebooks = {name: notebook_of(source, "print('always')") for name, source in LEAKS.items()} | {"quiet": quiet}
     notebooks["stops"] = notebook_of("assert 'seen' not in globals()\nseen = True")
-    return dict(zip(notebooks, behind_the_fence([twice(notebook) for notebook in notebooks.values()]), strict=True))
+    return dict(zip(notebooks, in_the_sandbox([twice(notebook) for notebook in notebooks.values()]), strict=True))
 
 
 @pytest.mark.parametrize("name", LEAKS)
@@ -154,7 +154,7 @@ def test_a_killed_kernel_and_what_it_leaves_are_seen() -> None:
         "import torch\nweight = torch.nn.Parameter(torch.zeros(1))\noptimizer = torch.optim.SGD([weight])\n"
         "for _ in range(5):\n    weight.grad = torch.ones(1)\n    optimizer.step()\n    print('step')",
     )
-    dead, again = behind_the_fence([before(trains, 1, KILL.format(step=3)), trains], folder=WRITABLE)
+    dead, again = in_the_sandbox([before(trains, 1, KILL.format(step=3)), trains], folder=WRITABLE)
     assert dead.problem is not None and dead.problem.startswith("cell 3 [import torch]: DeadKernelError")
     assert dead.left == again.left == [".cache/run.part", "course/mine"]
     (complaint,) = complaints(again)
@@ -163,7 +163,7 @@ def test_a_killed_kernel_and_what_it_leaves_are_seen() -> None:
 
 def test_a_headline_outside_of_its_band_and_a_traceback_are_complaints() -> None:
     line = "headline  {}: 1.9 dB   band 2.0 .. 3.0   {}"
-    (outcome,) = behind_the_fence([notebook_of(
+    (outcome,) = in_the_sandbox([notebook_of(
         f"print({line.format('good', 'ok')!r})",
         f"print({line.format('bad', 'OUTSIDE')!r})",
         "import sys, traceback\ntry:\n    1 / 0\nexcept ArithmeticError:\n    traceback.print_exc(file=sys.stderr)",

@@ -155,7 +155,7 @@ def _triple(x: Tensor) -> Tensor:
 def an_exercise() -> exercise.Exercise:
     return exercise.Exercise(
         name="double",
-        asks="Double x.",
+        prompt="Double x.",
         arguments=lambda generator: (torch.rand(3, generator=generator),),
         solution=_double,
         mistakes=[exercise.Mistake("triple", "your function triples.", _triple)],
@@ -334,8 +334,8 @@ def long_calls() -> dict[str, Call]:
         ),
         (roofline.benchmark_limits, {"repeats": 1, "device": "cpu"}),
         (compile_and_stack.benchmark_alternatives, {"repeats": 1, "device": "cpu"}),
-        (compile_and_stack.step_at_once, {**step, "models": [nn.Conv2d(1, 1, 1)], "noisy": batches, "target": batches, "lr": 1e-3}),
-        (compile_and_stack.pay_back, {"first": 3.0, "compiled": 1.0, "plain": 2.0}),
+        (compile_and_stack.vmapped_step, {**step, "models": [nn.Conv2d(1, 1, 1)], "noisy": batches, "target": batches, "lr": 1e-3}),
+        (compile_and_stack.break_even, {"first": 3.0, "compiled": 1.0, "plain": 2.0}),
     ]
     return {
         f"{function.__module__.removeprefix('denoise_lib.')}.{function.__name__}": Call(
@@ -383,7 +383,7 @@ CALLS: dict[str, Call] = {
     ),
     "internal.checks.check_device": Call(internal_checks.check_device, lambda: {"device": "cpu"}),
     "internal.checks.check_path": Call(internal_checks.check_path, lambda: {"path": "a/b"}),
-    "internal.checks.kind": Call(internal_checks.kind, lambda: {"value": 1}),
+    "internal.checks.describe": Call(internal_checks.describe, lambda: {"value": 1}),
     # --- floor 1
     "noise.add_noise": Call(noise.add_noise, lambda: {"image": gray(), "mu": 0.25, "generator": source(), "clip": True}),
     "noise.Blend": Call(noise.Blend, lambda: {"mu": 0.25, "clip": True}),
@@ -404,8 +404,8 @@ CALLS: dict[str, Call] = {
         lambda model, x: tnet.SelfEnsemble(model)(x), lambda: {"model": network(tnet.TinyDenoiser), "x": colour()}
     ),
     "unet.count_parameters": Call(unet.count_parameters, lambda: {"module": network()}),
-    "internal.checks.check_size": Call(
-        internal_checks.check_size,
+    "internal.checks.check_input_size": Call(
+        internal_checks.check_input_size,
         lambda: {"x": gray(), "channels": 1, "multiple": 4, "network": "UNet", "weight": unet.UNet().output.weight},
         fixed=("channels", "multiple", "network", "weight"),
         draws=True,
@@ -463,7 +463,7 @@ CALLS: dict[str, Call] = {
         exercise.noise_facts,
         lambda: {"copies": [gray(), gray(1)], "means": gray(2), "generator": source()},
     ),
-    "exercises.judging.Run.unpacked": Call(judging.Run.unpacked, lambda: {"content": packed_run()}),
+    "exercises.judging.CallRecord.unpacked": Call(judging.CallRecord.unpacked, lambda: {"content": packed_run()}),
     # --- floor 2
     "data.NoisyImages": Call(data.NoisyImages, lambda: {"clean": gray(), "noise": noise.Blend(0.25), "fresh": True, "seed": 0}),
     "data.NoisyImages.noise": Call(
@@ -595,8 +595,8 @@ CALLS: dict[str, Call] = {
             "batch_size": 64,
         },
     ),
-    "saliency.self_influence_with_error": Call(
-        saliency.self_influence_with_error,
+    "saliency.self_sensitivity_with_error": Call(
+        saliency.self_sensitivity_with_error,
         lambda: {"model": network(), "x": gray(), "colours": "together", "probes": 2, "generator": source()},
         unknown="one probe says nothing of the error",
     ),
@@ -616,8 +616,8 @@ CALLS: dict[str, Call] = {
         lambda noisy, clean, bins, y: baselines.best_pixel_rule(noisy, clean, bins)(y),
         lambda: {"noisy": gray(), "clean": gray(1), "bins": 16, "y": gray()},
     ),
-    "papers.baselines.tune_colour_filter": Call(
-        baselines.tune_colour_filter, lambda: {"name": "mean filter", "noisy": colour(), "clean": colour(1)}
+    "papers.baselines.tune_color_filter": Call(
+        baselines.tune_color_filter, lambda: {"name": "mean filter", "noisy": colour(), "clean": colour(1)}
     ),
     "papers.results.read_results": Call(results.read_results, lambda: {"name_or_path": "bands"}),
     "papers.results.results_file": Call(results.results_file, lambda: {"output": "folder/file.json"}),
@@ -705,8 +705,8 @@ CALLS: dict[str, Call] = {
     "kernels.edges": Call(kernels.edges, lambda: {"images": gray()}),
     "kernels.windows": Call(kernels.windows, lambda: {"maps": uniform(2, 8, 8), "pixels": [(3, 3), (4, 4)], "margin": 2}),
     "kernels.mean_distance": Call(kernels.mean_distance, lambda: {"kernels": squares()}),
-    "kernels.gaussian_like": Call(kernels.gaussian_like, lambda: {"kernels": squares()}),
-    "kernels.unlikeness": Call(kernels.unlikeness, lambda: {"kernels": squares(), "patches": squares(1)}),
+    "kernels.matched_gaussian": Call(kernels.matched_gaussian, lambda: {"kernels": squares()}),
+    "kernels.unlikeness": Call(kernels.center_contrast, lambda: {"kernels": squares(), "patches": squares(1)}),
     "kernels.elongation": Call(
         kernels.elongation, lambda: {"kernels": squares(), "angle": uniform(3)}, unknown="a single pixel reaches nowhere"
     ),
@@ -743,8 +743,8 @@ CALLS: dict[str, Call] = {
     "papers.saliency_statistics.output_map": Call(
         saliency_statistics.output_map, lambda: {"model": network(), "noisy": gray(), "noise_level": 0.1, "n_samples": 2, "seed": 0}
     ),
-    "papers.saliency_statistics.by_deviation": Call(
-        saliency_statistics.by_deviation,
+    "papers.saliency_statistics.binned_by_error": Call(
+        saliency_statistics.binned_by_error,
         lambda: {"influence": maps(), "noisy": gray(), "clean": gray(1)},
         unknown="a bin may have no pixels",
     ),
@@ -760,7 +760,7 @@ CALLS: dict[str, Call] = {
         },
         unknown="a value that leaves [0, 1] belongs to no photo",
     ),
-    "papers.saliency_statistics.randomise": Call(saliency_statistics.randomise, lambda: {"model": network(), "layers": 1, "seed": 0}),
+    "papers.saliency_statistics.randomise": Call(saliency_statistics.randomize_layers, lambda: {"model": network(), "layers": 1, "seed": 0}),
     "papers.saliency_statistics.rank_correlation": Call(
         saliency_statistics.rank_correlation,
         lambda: {"a": uniform(2, 5), "b": uniform(2, 5, seed=1)},
@@ -952,7 +952,7 @@ CALLS: dict[str, Call] = {
     "exercises.checker.Checks.export": Call(
         lambda path: checker.Checks([an_exercise()], answers()).export(path), lambda: {"path": "mine.csv"}
     ),
-    "benchmarks.timing.take_turns": Call(timing.take_turns, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}),
+    "benchmarks.timing.time_interleaved": Call(timing.time_interleaved, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}),
     "benchmarks.run.benchmark": Call(
         benchmark.benchmark,
         lambda: {"parts": ["a"], "output": "measured.json", "known": {"a": lambda: [{"name": "ours", "seconds": 1.0}]}},
@@ -969,9 +969,9 @@ CALLS: dict[str, Call] = {
     ),
     "internal.parallel.check_scheduler": Call(parallel.check_scheduler, lambda: {"scheduler": None}),
     "exercises.capstone.pack_weights": Call(capstone.pack_weights, lambda: {"network": network(tnet.TinyDenoiser)}),
-    "exercises.capstone.check_size": Call(capstone.check_size, lambda: {"weights": {"a": uniform(3)}}),
+    "exercises.capstone.check_input_size": Call(capstone.check_size, lambda: {"weights": {"a": uniform(3)}}),
     "exercises.capstone.unpack_weights": Call(capstone.unpack_weights, lambda: {"text": _packed()}),
-    "exercises.capstone.hand_in": Call(capstone.hand_in, lambda: {"network": network(tnet.TinyDenoiser)}),
+    "exercises.capstone.submit_network": Call(capstone.submit_network, lambda: {"network": network(tnet.TinyDenoiser)}),
 }
 
 EXERCISES = "solutions and wrong answers, written as students write them"
@@ -985,8 +985,8 @@ LEFT_OUT: dict[str, str] = {
     **dict.fromkeys(
         (
             "internal.checkpoints.History", "exercises.exercise.Mistake", "exercises.exercise.Exercise", "exercises.exercise.Exercise.observe", "exercises.exercise.Outcome",
-            "exercises.judging.Run", "papers.unet_vs_autoencoder.Recipe", "own_photos.files.Denoised", "own_photos.tiling.Geometry", "papers.pairs.PhotoPairs",
-            "papers.noise2noise_tnet.Recipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
+            "exercises.judging.CallRecord", "papers.unet_vs_autoencoder.Recipe", "own_photos.files.Denoised", "own_photos.tiling.Geometry", "papers.pairs.PhotoPairs",
+            "papers.noise2noise_tnet.PhotoRecipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
             "benchmarks.roofline.Cost", "benchmarks.training.Setting",
         ),
         RECORD,

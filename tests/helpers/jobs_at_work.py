@@ -130,12 +130,12 @@ def note_verdicts() -> None:
     setattr(verdicts, "_make", noted)  # noqa: B010
 
 
-def take_the_fence_away() -> None:
+def take_the_sandbox_away() -> None:
     """Let this process find no bubblewrap."""
-    from denoise_lib.classroom.sandbox.bubblewrap import strong_fence_works
+    from denoise_lib.classroom.sandbox.bubblewrap import bubblewrap_works
 
     os.environ["PATH"] = ""
-    strong_fence_works.cache_clear()
+    bubblewrap_works.cache_clear()
 
 
 def dask_setup(worker: Any) -> None:

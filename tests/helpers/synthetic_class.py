@@ -12,16 +12,16 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from denoise_lib.classroom.sandbox.bubblewrap import strong_fence_works
+from denoise_lib.classroom.sandbox.bubblewrap import bubblewrap_works
 from denoise_lib.exercises.ps1_noise import NOISE_ASSIGNMENT
 
 FIRST, SECOND = (exercise.name for exercise in NOISE_ASSIGNMENT[:2])
 NAMES = [exercise.name for exercise in NOISE_ASSIGNMENT]
 RIGHT = ("right", None)
-BEHIND_THE_FENCE = [
+IN_THE_SANDBOX = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not strong_fence_works() and not os.environ.get("DENOISE_NEED_FENCE"),
+        not bubblewrap_works() and not os.environ.get("DENOISE_NEED_SANDBOX"),
         reason="bubblewrap is missing or not allowed here",
     ),
 ]

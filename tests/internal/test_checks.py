@@ -31,10 +31,10 @@ from denoise_lib.internal.checks import (
     check_real,
     check_same_shape,
     check_tensor,
-    kind,
+    describe,
     reading,
 )
-from denoise_lib.internal.seeding import stream_seed
+from denoise_lib.internal.seeding import derive_seed
 
 
 def test_good_images_come_back_as_they_are() -> None:
@@ -331,9 +331,9 @@ def test_lists(refused: Any) -> None:
 
 
 def test_values_are_named_in_few_words() -> None:
-    assert kind("abc") == "the str 'abc'" and kind(None) == "the NoneType None" and kind((1, 2)) == "the tuple (1, 2)"
-    assert kind(np.zeros((2, 3))) == "a ndarray of shape (2, 3)" and kind(torch.rand(5)) == "a Tensor of shape (5,)"
-    assert kind([1] * 100) == "a list" and kind((1,) * 100) == "a tuple" and kind(np.float32(1)) == "a float32"
+    assert describe("abc") == "the str 'abc'" and describe(None) == "the NoneType None" and describe((1, 2)) == "the tuple (1, 2)"
+    assert describe(np.zeros((2, 3))) == "a ndarray of shape (2, 3)" and describe(torch.rand(5)) == "a Tensor of shape (5,)"
+    assert describe([1] * 100) == "a list" and describe((1,) * 100) == "a tuple" and describe(np.float32(1)) == "a float32"
 
 
 def test_long_values_are_named_by_type_alone() -> None:
@@ -347,36 +347,36 @@ def test_long_values_are_named_by_type_alone() -> None:
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40))
 def test_a_streams_seed_has_32_bits(seed: int, index: int) -> None:
-    assert 0 <= stream_seed(seed, index) < 2**32 and stream_seed(seed, index) == stream_seed(seed, index)
+    assert 0 <= derive_seed(seed, index) < 2**32 and derive_seed(seed, index) == derive_seed(seed, index)
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_seed_zero_leaves_the_index(index: int) -> None:
-    assert stream_seed(0, index) == index
+    assert derive_seed(0, index) == index
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=20, unique=True))
 def test_streams_of_one_seed_differ(seed: int, indices: list[int]) -> None:
-    assert len({stream_seed(seed, index) for index in indices}) == len(indices)
+    assert len({derive_seed(seed, index) for index in indices}) == len(indices)
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=20, unique=True), st.integers(0, 2**32 - 1))
 def test_seeds_differ_in_every_stream(seeds: list[int], index: int) -> None:
-    assert len({stream_seed(seed, index) for seed in seeds}) == len(seeds)
+    assert len({derive_seed(seed, index) for seed in seeds}) == len(seeds)
 
 
 def test_small_seeds_share_no_stream() -> None:
     # A hundred seeds of 1,000 photos each: where seed + index would give 1,099 streams.
-    assert len({stream_seed(seed, index) for seed in range(100) for index in range(1000)}) == 100_000
+    assert len({derive_seed(seed, index) for seed in range(100) for index in range(1000)}) == 100_000
 
 
 def test_torchs_generator_draws_differently_for_each_stream() -> None:
     def first_number(seed: int, index: int) -> float:
-        return torch.rand(1, generator=torch.Generator().manual_seed(stream_seed(seed, index))).item()
+        return torch.rand(1, generator=torch.Generator().manual_seed(derive_seed(seed, index))).item()
 
     assert len({first_number(seed, index) for seed in (0, 1, 2**31, 2**32 - 1) for index in range(20)}) == 80
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000))
 def test_seeds_that_differ_above_32_bits_alone_differ(seed: int, high: int) -> None:
-    assert stream_seed(seed, 5) != stream_seed(seed + (high << 32), 5)
+    assert derive_seed(seed, 5) != derive_seed(seed + (high << 32), 5)

@@ -89,17 +89,17 @@ def test_alone_nothing_is_started_and_nothing_changes() -> None:
     assert world() == join(torch.device("cpu")) == World(0, 1) and world().first
     assert not torch.distributed.is_initialized()
     noisy, target, model = torch.rand(5, 1, 8, 8), torch.rand(5, 1, 8, 8), UNet()
-    shared = World().share(noisy, target)
+    shared = World().shard(noisy, target)
     assert shared[0] is noisy and shared[1] is target and shared[2] == 5
     assert World().wrap(model, torch.device("cpu")) is model
-    assert World().as_the_first(True, torch.device("cpu")) is True
+    assert World().broadcast_from_first(True, torch.device("cpu")) is True
     assert float(World().sum(torch.tensor(3.0))) == 3
 
 
 @pytest.mark.parametrize(("pairs", "size"), [(8, 2), (7, 2), (7, 3), (1, 3), (2, 4)])
 def test_shares_are_the_whole_batch_in_order(pairs: int, size: int) -> None:
     noisy = torch.arange(pairs).float().view(-1, 1, 1, 1)
-    parts = [World(rank, size).share(noisy, -noisy) for rank in range(size)]
+    parts = [World(rank, size).shard(noisy, -noisy) for rank in range(size)]
     kept = torch.cat([part[:count] for part, _, count in parts])
     assert torch.equal(kept, noisy)
     assert all(len(part) and torch.equal(part, -target) for part, target, _ in parts)
@@ -109,9 +109,9 @@ def test_shares_are_the_whole_batch_in_order(pairs: int, size: int) -> None:
 def test_bad_arguments(refused: Any) -> None:
     images = torch.rand(2, 1, 8, 8)
     with refused(TypeError, "noisy"):
-        World().share([1], images)  # type: ignore[arg-type]
+        World().shard([1], images)  # type: ignore[arg-type]
     with refused(TypeError, "target"):
-        World().share(images, None)  # type: ignore[arg-type]
+        World().shard(images, None)  # type: ignore[arg-type]
     with refused(TypeError, "model"):
         World().wrap("UNet", torch.device("cpu"))  # type: ignore[arg-type]
     with refused(ValueError, "batch normalisation"):

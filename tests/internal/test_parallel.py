@@ -440,7 +440,7 @@ def test_initial_weights_in_many_threads() -> None:
 
     def check(seed: int) -> None:
         for _ in range(40):
-            drawn = seeding.new_network(UNet, seed).state_dict().values()
+            drawn = seeding.build_seeded(UNet, seed).state_dict().values()
             wrong.extend(seed for one, other in zip(drawn, right[seed], strict=True) if not torch.equal(one, other))
 
     before = torch.random.get_rng_state()

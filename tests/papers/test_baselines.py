@@ -15,12 +15,12 @@ from denoise_lib.metrics import mse, mse_per_image
 from denoise_lib.noise import Blend, Gaussian
 from denoise_lib.papers.baselines import (
     BASELINES,
-    COLOUR_FILTERS,
+    COLOR_FILTERS,
     FILTERS,
     best_affine,
     best_pixel_rule,
     fit_baseline,
-    tune_colour_filter,
+    tune_color_filter,
 )
 from denoise_lib.papers.pairs import photo_pairs
 
@@ -125,7 +125,7 @@ def test_bad_input(digits: Tensor, refused: Any) -> None:
 
 # --- colour photos -------------------------------------------------------------------------------------------------------
 
-QUICK = [name for name in COLOUR_FILTERS if name != "BM3D"]  # a second an image
+QUICK = [name for name in COLOR_FILTERS if name != "BM3D"]  # a second an image
 
 
 @pytest.fixture(scope="module")
@@ -137,21 +137,21 @@ def colour_pairs() -> tuple[Tensor, Tensor]:
 
 def filtered(name: str, images: Tensor, strength: float) -> np.ndarray:
     """What a filter makes of (N, 3, H, W), as (N, H, W, 3)."""
-    return COLOUR_FILTERS[name][0](images.permute(0, 2, 3, 1).double().numpy(), strength)
+    return COLOR_FILTERS[name][0](images.permute(0, 2, 3, 1).double().numpy(), strength)
 
 
 def only(name: str, strength: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """The filter has this strength alone."""
-    monkeypatch.setitem(COLOUR_FILTERS, name, (COLOUR_FILTERS[name][0], (strength,)))
+    monkeypatch.setitem(COLOR_FILTERS, name, (COLOR_FILTERS[name][0], (strength,)))
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_colour_filters_strength_is_the_best(name: str, colour_pairs: tuple[Tensor, Tensor]) -> None:
     noisy, clean = colour_pairs
-    denoise, chosen = tune_colour_filter(name, noisy, clean)
+    denoise, chosen = tune_color_filter(name, noisy, clean)
     target = clean.permute(0, 2, 3, 1).double().numpy()
     scores = {}
-    for strength in COLOUR_FILTERS[name][1]:
+    for strength in COLOR_FILTERS[name][1]:
         error = np.square(filtered(name, noisy, strength).clip(0, 1) - target).mean(axis=(1, 2, 3))
         scores[strength] = float(-10 * np.log10(error).mean())
     assert chosen == {"strength": max(scores, key=lambda strength: scores[strength])}
@@ -162,7 +162,7 @@ def test_a_colour_filters_strength_is_the_best(name: str, colour_pairs: tuple[Te
 @pytest.mark.parametrize("name", QUICK)
 def test_a_colour_filter_keeps_shape_and_input(name: str, colour_pairs: tuple[Tensor, Tensor]) -> None:
     noisy, clean = colour_pairs
-    denoise, _ = tune_colour_filter(name, noisy, clean)
+    denoise, _ = tune_color_filter(name, noisy, clean)
     odd = noisy[:3, :, :24, :17].clone()  # of another count, and no square
     before = odd.clone()
     output = denoise(odd)
@@ -172,13 +172,13 @@ def test_a_colour_filter_keeps_shape_and_input(name: str, colour_pairs: tuple[Te
     assert torch.allclose(denoise(noisy)[3:4], denoise(noisy[3:4]), rtol=0, atol=1e-6)  # each image alone
 
 
-@pytest.mark.parametrize("name", COLOUR_FILTERS)
+@pytest.mark.parametrize("name", COLOR_FILTERS)
 def test_a_colour_filter_cleans_a_flat_image(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clean = torch.tensor([0.3, 0.5, 0.7]).view(1, 3, 1, 1).expand(1, 3, 32, 32).contiguous()
     noisy = Gaussian(0.1)(clean, torch.Generator().manual_seed(0)).clamp(0, 1)
     if name == "BM3D":
         only(name, 0.12, monkeypatch)
-    denoise, _ = tune_colour_filter(name, noisy, clean)
+    denoise, _ = tune_color_filter(name, noisy, clean)
     output = denoise(noisy)
     if name == "do nothing":
         assert torch.equal(output, noisy)
@@ -193,7 +193,7 @@ def test_more_noise_asks_for_a_stronger_colour_filter(name: str, colour_pairs: t
     chosen = []
     for sigma, image in ((0.005, clean), (0.25, torch.full_like(clean, 0.5))):
         noisy = Gaussian(sigma)(image, torch.Generator().manual_seed(0))
-        chosen.append(tune_colour_filter(name, noisy, image)[1]["strength"])
+        chosen.append(tune_color_filter(name, noisy, image)[1]["strength"])
     assert chosen[0] < chosen[1]
 
 
@@ -224,7 +224,7 @@ def test_the_bilateral_filter_keeps_its_place() -> None:
 def test_a_window_mixes_neither_channels_nor_images(name: str) -> None:
     image = torch.zeros(3, 3, 11, 11)
     image[1, 2, 3:8, 3:8] = 1
-    output = filtered(name, image, COLOUR_FILTERS[name][1][-1])
+    output = filtered(name, image, COLOR_FILTERS[name][1][-1])
     assert output[1, ..., 2].max() > 0
     output[1, ..., 2] = 0
     assert (output == 0).all()
@@ -242,7 +242,7 @@ def test_the_mean_filter_is_the_mean_of_its_window(side: int) -> None:
 def test_bm3d_denoises_a_photo(colour_pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     noisy, clean = (images[:1] for images in colour_pairs)
     only("BM3D", 0.09, monkeypatch)
-    denoise, chosen = tune_colour_filter("BM3D", noisy, clean)
+    denoise, chosen = tune_color_filter("BM3D", noisy, clean)
     output = denoise(noisy)
     assert chosen == {"strength": 0.09} and output.shape == noisy.shape and output.dtype == torch.float32
     assert mse(output.clamp(0, 1), clean) < 0.9 * mse(noisy, clean)
@@ -251,7 +251,7 @@ def test_bm3d_denoises_a_photo(colour_pairs: tuple[Tensor, Tensor], monkeypatch:
 def test_bm3d_of_a_gray_photo_is_gray(colour_pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     noisy, clean = (images[:1].mean(dim=1, keepdim=True).expand(-1, 3, -1, -1).contiguous() for images in colour_pairs)
     only("BM3D", 0.09, monkeypatch)
-    output = tune_colour_filter("BM3D", noisy, clean)[0](noisy)
+    output = tune_color_filter("BM3D", noisy, clean)[0](noisy)
     assert output.isfinite().all()
     for channel in (1, 2):  # but for rounding: its colour planes hold nothing else
         torch.testing.assert_close(output[:, 0], output[:, channel])
@@ -274,14 +274,14 @@ def test_bm3d_of_a_photo_with_one_flat_colour_plane(kind: str, colour_pairs: tup
 def test_without_the_package_bm3d(colour_pairs: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bm3d", None)
     with pytest.raises(ModuleNotFoundError, match="bm3d"):
-        tune_colour_filter("BM3D", *colour_pairs)
+        tune_color_filter("BM3D", *colour_pairs)
 
 
 def test_bad_colour_input(colour_pairs: tuple[Tensor, Tensor], refused: Any) -> None:
     noisy, clean = colour_pairs
     for name in ("best affine", "", None):
         with refused(ValueError, "name", "'bilateral filter'", repr(name)):
-            tune_colour_filter(name, noisy, clean)  # type: ignore[arg-type]
+            tune_color_filter(name, noisy, clean)  # type: ignore[arg-type]
     uint8 = (clean * 255).to(torch.uint8)
     bad: list[tuple[Any, type[Exception]]] = [
         (None, TypeError), (uint8, TypeError), (clean[0], ValueError), (clean[:0], ValueError), (clean[:, :1], ValueError),
@@ -289,11 +289,11 @@ def test_bad_colour_input(colour_pairs: tuple[Tensor, Tensor], refused: Any) -> 
     ]  # fmt: skip
     for images, error in bad:
         with refused(error, "noisy"):
-            tune_colour_filter("mean filter", images, clean)
+            tune_color_filter("mean filter", images, clean)
         with refused(error, "clean"):
-            tune_colour_filter("mean filter", noisy, images)
+            tune_color_filter("mean filter", noisy, images)
     with refused(ValueError, "clean", "[0, 1]"):
-        tune_colour_filter("mean filter", noisy, clean + 1)
-    tune_colour_filter("mean filter", noisy + 1, clean)  # noisy images may leave the range
+        tune_color_filter("mean filter", noisy, clean + 1)
+    tune_color_filter("mean filter", noisy + 1, clean)  # noisy images may leave the range
     with refused(ValueError, "noisy and clean", "same shape"):
-        tune_colour_filter("mean filter", noisy, clean[:1])
+        tune_color_filter("mean filter", noisy, clean[:1])

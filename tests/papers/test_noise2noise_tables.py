@@ -17,7 +17,7 @@ from denoise_lib.papers.noise2noise_tables import (
     photo_table,
     summarize_photo_runs,
 )
-from denoise_lib.papers.noise2noise_tnet import NETWORKS, PhotoRun
+from denoise_lib.papers.noise2noise_tnet import TABLE_2_NETWORKS, PhotoRun
 
 
 def result(network: str = "tnet", psnr: float = 25.0, *, held_out: float | None = None, **more: Any) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def test_the_papers_models() -> None:
     }  # fmt: skip
     for (network, _), (thousands, _, _) in PAPER_MODELS.items():
         # The paper counts the U-Net's shared decoder each time that it is used.
-        model = NETWORKS["unet-separate" if network == "unet" else network]()
+        model = TABLE_2_NETWORKS["unet-separate" if network == "unet" else network]()
         assert sum(parameter.numel() for parameter in model.parameters()) / 1000 == pytest.approx(thousands, abs=0.5)
 
 
@@ -79,7 +79,7 @@ def test_the_papers_models() -> None:
 def test_model_names(refused: Any) -> None:
     assert model_name("tnet", "l2") == "TNet" and model_name("tnet", "l1") == "TNet + L1"
     assert model_name("tnet-bn", "l2") == "TNet + BN" and model_name("unet", "hdr") == "U-Net of Noise2Noise + HDR"
-    assert set(NAMES) == set(NETWORKS) and len(set(NAMES.values())) == len(NAMES)
+    assert set(NAMES) == set(TABLE_2_NETWORKS) and len(set(NAMES.values())) == len(NAMES)
     with refused(ValueError, "network", "'tnet-bn'", "'resnet'"):
         model_name("resnet", "l2")
 

@@ -27,10 +27,10 @@ from denoise_lib.papers import pairs as photo_pairs_module
 from denoise_lib.papers.clipping import clipping_run
 from denoise_lib.papers.noise2noise_tables import photo_table
 from denoise_lib.papers.noise2noise_tnet import (
-    NETWORKS,
-    RECIPES,
+    PHOTO_RECIPES,
+    TABLE_2_NETWORKS,
+    PhotoRecipe,
     PhotoRun,
-    Recipe,
     describe_photos,
     execute,
     export_weights,
@@ -108,8 +108,8 @@ def scored(model: nn.Module, pairs: PhotoPairs) -> float:
 def test_names_of_runs_are_unique_file_names() -> None:
     assert PhotoRun("tnet").name == "tnet-point-sample-noisy-l2-0.0005-paper-50000x50-float32-seed0"
     fields: dict[str, tuple[Any, ...]] = {
-        "network": tuple(NETWORKS), "loss": ("l1", "l2"), "lr": (5e-4, 1e-3), "epochs": (1, 10), "seed": (0, 10),
-        "recipe": tuple(RECIPES), "pairs": (1, 10), "noise": ("point-sample", "gaussian:0.1", "poisson:30"),
+        "network": tuple(TABLE_2_NETWORKS), "loss": ("l1", "l2"), "lr": (5e-4, 1e-3), "epochs": (1, 10), "seed": (0, 10),
+        "recipe": tuple(PHOTO_RECIPES), "pairs": (1, 10), "noise": ("point-sample", "gaussian:0.1", "poisson:30"),
         "targets": ("noisy", "clean"), "amp": (False, True),
     }  # fmt: skip
     assert set(fields) == set(PhotoRun.__dataclass_fields__)
@@ -146,11 +146,11 @@ def test_a_bad_loss_is_refused_with_the_run(loss: Any, refused: Any) -> None:
 
 
 def test_the_papers_recipe_and_the_courses() -> None:
-    assert RECIPES["paper"] == Recipe(schedule=None, shuffle=False, exchange=False, flips=False)
-    assert RECIPES["course"] == Recipe(schedule="one-cycle", shuffle=True, exchange=True, flips=True)
+    assert PHOTO_RECIPES["paper"] == PhotoRecipe(schedule=None, shuffle=False, exchange=False, flips=False)
+    assert PHOTO_RECIPES["course"] == PhotoRecipe(schedule="one-cycle", shuffle=True, exchange=True, flips=True)
     assert (TINY.recipe, TINY.lr, PhotoRun("tnet").epochs, PhotoRun("tnet").pairs) == ("paper", 5e-4, 50, 50_000)
     with pytest.raises(FrozenInstanceError):
-        RECIPES["paper"].flips = True  # type: ignore[misc]
+        PHOTO_RECIPES["paper"].flips = True  # type: ignore[misc]
 
 
 # --- photos --------------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def test_a_run_is_measured_on_the_weights_that_it_keeps(run: PhotoRun, tmp_path:
     assert result["noisy_psnr"] == {"test": pytest.approx(scored(nn.Identity(), pairs))}
     assert result["psnr_by_epoch"][-1] == pytest.approx(result["scores"]["test"]["psnr"], abs=2e-4)
     assert len(result["psnr_by_epoch"]) == len(result["loss_by_epoch"]) == 2
-    assert result["parameters"] == sum(parameter.numel() for parameter in NETWORKS[run.network]().parameters())
+    assert result["parameters"] == sum(parameter.numel() for parameter in TABLE_2_NETWORKS[run.network]().parameters())
     assert result["training_seconds"] >= 0 and result["machine"]["device"].startswith("CPU")
 
 
@@ -378,7 +378,7 @@ def test_a_finished_run_is_read(tmp_path: Path, no_training: Callable[[], None])
         execute(replace(TINY, seed=1), PHOTOS, tmp_path)
 
 
-@pytest.mark.parametrize("recipe", list(RECIPES))
+@pytest.mark.parametrize("recipe", list(PHOTO_RECIPES))
 def test_seeds_differ_and_repeat(recipe: str, tmp_path: Path) -> None:
     run = replace(TINY, recipe=recipe)
     first = execute(run, PHOTOS, tmp_path / "a", device="cpu")
@@ -390,7 +390,7 @@ def test_seeds_differ_and_repeat(recipe: str, tmp_path: Path) -> None:
     assert kept[0] == kept[1]
 
 
-@pytest.mark.parametrize("recipe", list(RECIPES))
+@pytest.mark.parametrize("recipe", list(PHOTO_RECIPES))
 def test_an_interrupted_run_goes_on(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = replace(TINY, recipe=recipe, epochs=3)
     straight = execute(run, PHOTOS, tmp_path / "straight", device="cpu")
@@ -544,8 +544,8 @@ def test_measure_untrained(tmp_path: Path) -> None:
 
 
 def test_measure_baselines(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = {name: baselines.COLOUR_FILTERS[name] for name in ("do nothing", "Gaussian filter")}
-    monkeypatch.setattr(baselines, "COLOUR_FILTERS", quick)
+    quick = {name: baselines.COLOR_FILTERS[name] for name in ("do nothing", "Gaussian filter")}
+    monkeypatch.setattr(baselines, "COLOR_FILTERS", quick)
     path, photos = tmp_path / "table.json", Photos("builtin", str(album))
     write_json(path, {"runs": [], "baselines": ["old"]})
     rows = measure_baselines(photos, path, tuning_images=10)["baselines"]
@@ -563,7 +563,7 @@ def test_measure_baselines(album: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_bm3d_is_measured_on_a_tenth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "COLOUR_FILTERS", {"BM3D": (lambda stack, _: stack, (0.1,))})
+    monkeypatch.setattr(baselines, "COLOR_FILTERS", {"BM3D": (lambda stack, _: stack, (0.1,))})
     row = measure_baselines(PHOTOS, tmp_path / "table.json", tuning_images=30)["baselines"][0]
     assert row["tuned_on"] == 3 and row["images"] == {"test": TESTS // 10}
     pairs = PHOTOS.test_sets()["test"]

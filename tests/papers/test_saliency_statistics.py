@@ -16,16 +16,16 @@ from denoise_lib.papers.saliency_statistics import (
     BINS,
     GROUPS,
     SHIFTS,
-    by_deviation,
+    binned_by_error,
     compare_groups,
     format_summary,
     group_mean,
-    intervene,
     loss_map,
     output_map,
     pixel_groups,
-    randomise,
+    randomize_layers,
     rank_correlation,
+    set_pixel,
     summary,
 )
 from denoise_lib.saliency import loss_gradient, output_gradient, output_sum, self_influence, smoothgrad, squared_error
@@ -300,7 +300,7 @@ def test_the_seed_draws_the_noise_of_the_maps() -> None:
     [
         lambda model, x, y: loss_map(model, x, y, n_samples=1) - loss_gradient(model, x, y).abs().mean(1, keepdim=True),
         lambda model, x, y: output_map(model, x, n_samples=1) - output_gradient(model, x).mean(1, keepdim=True),
-        lambda model, x, y: intervene(model, x, gray(2), [0.1]) - intervene(model.eval(), x, gray(2), [0.1]),
+        lambda model, x, y: set_pixel(model, x, gray(2), [0.1]) - set_pixel(model.eval(), x, gray(2), [0.1]),
     ],
 )
 def test_a_network_in_training_is_measured_as_it_is_used(call: Any) -> None:
@@ -362,19 +362,19 @@ def deviating(count: int = 3, channels: int = 1, seed: int = 0) -> tuple[Tensor,
 def test_bins_show_what_the_influence_is_a_function_of(channels: int) -> None:
     clean, noisy, sizes = deviating(channels=channels)
     heights = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
-    found = by_deviation(heights.view(3, 1, 1, 1) * (1 - sizes), noisy, clean)
+    found = binned_by_error(heights.view(3, 1, 1, 1) * (1 - sizes), noisy, clean)
     assert [entry["from"] for entry in found["bins"]] == list(BINS) and len(BINS) == len(DEVIATIONS)
     for entry, size in zip(found["bins"], DEVIATIONS, strict=True):
         expected = summary(heights * (1 - size))
         assert {name: entry[name] for name in expected} == pytest.approx(expected)
     assert found["difference"] == pytest.approx(summary(heights * (0.005 - 0.4)))
-    assert found["share_lower"] == 1 and by_deviation(sizes, noisy, clean)["share_lower"] == 0
+    assert found["share_lower"] == 1 and binned_by_error(sizes, noisy, clean)["share_lower"] == 0
 
 
 def test_a_bound_belongs_to_the_bin_above_it() -> None:
     clean = torch.zeros(2, 1, 6, 6, dtype=torch.float64)
     noisy = torch.tensor(BINS, dtype=torch.float64)[torch.arange(36) % 6].view(1, 1, 6, 6).expand(2, -1, -1, -1)
-    found = by_deviation(noisy, noisy, clean)
+    found = binned_by_error(noisy, noisy, clean)
     assert [entry["mean"] for entry in found["bins"]] == pytest.approx(list(BINS))
 
 
@@ -384,27 +384,27 @@ def test_the_colours_together_deviate_with_their_mean() -> None:
     signed = noisy - clean
     off = torch.cat([signed + 0.9, signed - 0.9, signed], 1)
     colours = images(3, 3, seed=4)
-    found = by_deviation(1 - sizes, colours + off, colours)
+    found = binned_by_error(1 - sizes, colours + off, colours)
     assert [entry["mean"] for entry in found["bins"]] == pytest.approx([1 - size for size in DEVIATIONS])
-    each = by_deviation((1 - sizes).expand(-1, 3, -1, -1), colours + off, colours)  # each channel by itself: another sorting
+    each = binned_by_error((1 - sizes).expand(-1, 3, -1, -1), colours + off, colours)  # each channel by itself: another sorting
     assert each["bins"][-1]["mean"] > 1 - 0.4 + 0.05
 
 
 def test_images_without_a_bin_do_not_count_in_it() -> None:
     clean, noisy, sizes = deviating(count=4)
     noisy = torch.cat([noisy[:3], clean[3:]])  # the last image has no noise at all
-    found = by_deviation(1 - sizes, noisy, clean)
+    found = binned_by_error(1 - sizes, noisy, clean)
     assert [entry["count"] for entry in found["bins"]] == [4, 3, 3, 3, 3, 3]
     assert found["difference"]["count"] == 3 and found["share_lower"] == 1
 
 
 def test_what_a_bin_without_pixels_leaves_unknown_is_nan() -> None:
     clean = images(3, 1)
-    found = by_deviation(torch.ones_like(clean), clean + 0.02, clean)
+    found = binned_by_error(torch.ones_like(clean), clean + 0.02, clean)
     assert [entry["count"] for entry in found["bins"]] == [0, 3, 0, 0, 0, 0] and found["difference"]["count"] == 0
     assert all(math.isnan(found[key][name]) for key, name in (("difference", "mean"), ("difference", "error")))
     assert math.isnan(found["bins"][0]["mean"]) and found["bins"][1]["mean"] == 1 and math.isnan(found["share_lower"])
-    one = by_deviation(torch.ones_like(clean), torch.cat([clean[:1] + 0.4, clean[1:]]), clean)["bins"][-1]
+    one = binned_by_error(torch.ones_like(clean), torch.cat([clean[:1] + 0.4, clean[1:]]), clean)["bins"][-1]
     assert one["mean"] == 1 and math.isnan(one["error"]) and one["count"] == 1  # one image has a mean, and no error
 
 
@@ -419,7 +419,7 @@ def test_what_a_bin_without_pixels_leaves_unknown_is_nan() -> None:
 )  # fmt: skip
 def test_bad_input_of_the_bins(influence: Any, noisy: Any, clean: Any, word: str, refused: Any) -> None:
     with refused((ValueError, TypeError), word):
-        by_deviation(influence, noisy, clean)
+        binned_by_error(influence, noisy, clean)
 
 
 # --- an intervention ---
@@ -427,17 +427,17 @@ def test_bad_input_of_the_bins(influence: Any, noisy: Any, clean: Any, word: str
 
 @pytest.mark.parametrize("colours", ["each", "together"])
 def test_a_shift_changes_nothing_for_the_identity(colours: str) -> None:
-    found = intervene(nn.Identity(), images(5), torch.full_like(images(5), 0.5), colours=colours)
+    found = set_pixel(nn.Identity(), images(5), torch.full_like(images(5), 0.5), colours=colours)
     torch.testing.assert_close(found, torch.ones(5, len(SHIFTS), dtype=torch.float64))
 
 
 @pytest.mark.parametrize("colours", ["each", "together"])
 def test_a_value_that_would_leave_the_range_of_a_photo_is_not_set(colours: str) -> None:
     clean = torch.full((4, 3, 6, 6), 0.3, dtype=torch.float64)
-    found = intervene(nn.Identity(), images(4), clean, (-0.4, -0.3, 0.0, 0.7, 0.8), colours=colours)
+    found = set_pixel(nn.Identity(), images(4), clean, (-0.4, -0.3, 0.0, 0.7, 0.8), colours=colours)
     assert found.isnan().all(0).tolist() == [True, False, False, False, True] == found.isnan().any(0).tolist()
     clean[:, 1] = 0.95  # one colour of the pixel is enough
-    moved = intervene(nn.Identity(), images(4), clean, [0.2], colours=colours).isnan()[:, 0]
+    moved = set_pixel(nn.Identity(), images(4), clean, [0.2], colours=colours).isnan()[:, 0]
     assert moved.all() if colours == "together" else not moved.all()
 
 
@@ -451,7 +451,7 @@ def test_the_shifts_are_even_and_hold_zero() -> None:
 def test_the_pixel_is_set_to_its_clean_value_plus_the_shift(colours: str, seed: int) -> None:
     """For f(x) = x^2 the influence is 2 (clean + shift) at the pixel, and the mean of that over its channels."""
     noisy, clean, shifts = images(4) + 10, gray(4, seed=2), (-0.4, 0.0, 0.3)
-    found = intervene(Power(), noisy, clean, shifts, colours=colours, seed=seed)
+    found = set_pixel(Power(), noisy, clean, shifts, colours=colours, seed=seed)
     assert found.shape == (4, 3)
     values = found / 2 - torch.tensor(shifts, dtype=torch.float64)
     choices = clean if colours == "each" else clean.mean(1)
@@ -465,7 +465,7 @@ def test_the_pixel_is_set_to_its_clean_value_plus_the_shift(colours: str, seed: 
 def test_nothing_but_the_pixel_is_set(colours: str) -> None:
     """The influence of a product is its left neighbour's value, which stays the noisy one at every shift."""
     noisy, clean = images(4), gray(4, seed=2)
-    found = intervene(LeftNeighbour(), noisy, clean, (-0.3, 0.0, 0.4), colours=colours)
+    found = set_pixel(LeftNeighbour(), noisy, clean, (-0.3, 0.0, 0.4), colours=colours)
     for value, image in zip(found, noisy, strict=True):
         choices = (image if colours == "each" else image.mean(0)).flatten()
         near = (choices - value[0]).abs()
@@ -482,18 +482,18 @@ class OtherColour(nn.Module):
 
 def test_one_channel_is_set_and_the_others_stay_noisy() -> None:
     noisy, clean = images(6), gray(6, seed=2) - 0.2
-    found = intervene(OtherColour(), noisy, clean, (0.0, 0.5), colours="each")
+    found = set_pixel(OtherColour(), noisy, clean, (0.0, 0.5), colours="each")
     for value, image in zip(found, noisy, strict=True):
         assert float((image.flatten() - value[0]).abs().min()) < 1e-12 and float(value[1]) == pytest.approx(float(value[0]))
     # All of them set: the sum over a block of 2 x[c] (clean + shift), over three channels.
-    together = intervene(OtherColour(), noisy, clean, (0.0, 0.5), colours="together")
+    together = set_pixel(OtherColour(), noisy, clean, (0.0, 0.5), colours="together")
     torch.testing.assert_close(together[:, 1] - together[:, 0], torch.ones(6, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("colours", ["each", "together"])
 def test_a_shift_that_restores_the_noise_gives_the_self_influence(colours: Any) -> None:
     model, noisy = small_network(), images(4)
-    found = intervene(model, noisy, noisy - 0.125, [0.125], colours=colours, seed=3)[:, 0]
+    found = set_pixel(model, noisy, noisy - 0.125, [0.125], colours=colours, seed=3)[:, 0]
     for value, image in zip(found, self_influence(model, noisy, colours=colours), strict=True):
         assert float((image - value).abs().min()) < 1e-12
 
@@ -501,11 +501,11 @@ def test_a_shift_that_restores_the_noise_gives_the_self_influence(colours: Any) 
 def test_the_seed_draws_the_pixels_and_the_channels() -> None:
     noisy, clean = images(4), gray(4, seed=2)
     for colours in ("each", "together"):
-        first, again, other = (intervene(Power(), noisy, clean, [0.1], colours=colours, seed=seed) for seed in (1, 1, 2))
+        first, again, other = (set_pixel(Power(), noisy, clean, [0.1], colours=colours, seed=seed) for seed in (1, 1, 2))
         assert torch.equal(first, again) and not torch.equal(first, other)
     # Not the same pixel of every image, and every channel has its turn.
     same = torch.arange(108.0, dtype=torch.float64).view(1, 3, 6, 6).expand(60, -1, -1, -1) / 108
-    drawn = (108 * intervene(Power(), same, same, [0.0], colours="each")[:, 0] / 2).round().long()
+    drawn = (108 * set_pixel(Power(), same, same, [0.0], colours="each")[:, 0] / 2).round().long()
     assert len(set((drawn % 36).tolist())) > 20 and set((drawn // 36).tolist()) == {0, 1, 2}
 
 
@@ -513,14 +513,14 @@ def test_an_intervention_leaves_its_images_alone() -> None:
     model, noisy, clean = small_network(), images(2), images(2, seed=2)
     copies = noisy.clone(), clean.clone()
     for colours in ("each", "together"):
-        assert not intervene(model, noisy, clean, [0.2], colours=colours).requires_grad
+        assert not set_pixel(model, noisy, clean, [0.2], colours=colours).requires_grad
     assert torch.equal(noisy, copies[0]) and torch.equal(clean, copies[1])
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_an_intervention_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
-    intervene(nn.Identity(), images(2), images(2, seed=2), [0.2])
+    set_pixel(nn.Identity(), images(2), images(2, seed=2), [0.2])
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -538,7 +538,7 @@ def test_an_intervention_leaves_the_global_generator_alone() -> None:
 def test_bad_input_of_an_intervention(change: dict[str, Any], word: str, refused: Any) -> None:
     arguments: dict[str, Any] = {"model": nn.Identity(), "noisy": X, "clean": X, "shifts": [0.0]} | change
     with refused((ValueError, TypeError), word):
-        intervene(**arguments)
+        set_pixel(**arguments)
 
 
 # --- layers drawn anew ---
@@ -559,12 +559,12 @@ def test_the_last_layers_are_drawn_anew(layers: int) -> None:
     model = TNet()
     names = layers_of(model)
     assert names == [f"conv_{number}" for number in range(1, 8)]
-    assert changed(model, randomise(model, layers)) == set(names[7 - layers :])
+    assert changed(model, randomize_layers(model, layers)) == set(names[7 - layers :])
 
 
 def test_no_layers_change_nothing() -> None:
     model, x = small_network(), images(2)
-    copy = randomise(model, 0)
+    copy = randomize_layers(model, 0)
     assert copy is not model and torch.equal(copy(x), model(x)) and not changed(model, copy)
 
 
@@ -572,7 +572,7 @@ def test_the_original_stays_as_it_was() -> None:
     model = TNet().train()
     state = {name: value.clone() for name, value in model.state_dict().items()}
     before = torch.get_rng_state()
-    copy = randomise(model, 7, seed=5)
+    copy = randomize_layers(model, 7, seed=5)
     assert torch.equal(before, torch.get_rng_state())
     assert model.training and not copy.training
     for parameter in copy.parameters():
@@ -582,7 +582,7 @@ def test_the_original_stays_as_it_was() -> None:
 
 def test_the_seed_draws_the_layers() -> None:
     model = small_network()
-    first, again, other = (randomise(model, 1, seed) for seed in (3, 3, 4))
+    first, again, other = (randomize_layers(model, 1, seed) for seed in (3, 3, 4))
     assert not changed(first, again) and changed(first, other) == {"2"}
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -596,19 +596,19 @@ def test_layers_count_in_the_order_of_their_definition() -> None:
     model = TNet(batch_norm=True)  # its norms stand behind all convolutions
     for parameter in model.parameters():
         parameter.data.fill_(0.5)
-    assert changed(model, randomise(model, 1)) == {layers_of(model)[-1]} != {"conv_7"}
+    assert changed(model, randomize_layers(model, 1)) == {layers_of(model)[-1]} != {"conv_7"}
 
 
 @pytest.mark.parametrize(
     ("call", "word"),
     [
-        (lambda: randomise(small_network(), 3), "at most 2"), (lambda: randomise(nn.Identity(), 1), "at most 0"),
-        (lambda: randomise(small_network(), -1), "layers"), (lambda: randomise(small_network(), 1.0), "layers"),
-        (lambda: randomise(small_network(), True), "layers"), (lambda: randomise(small_network(), None), "layers"),
-        (lambda: randomise("model", 1), "model"), (lambda: randomise(None, 0), "model"),
-        (lambda: randomise(small_network(), 1, "a"), "seed"),
-        (lambda: randomise(small_network(), 1, -1), "seed"),
-        (lambda: randomise(small_network(), 1, 1.5), "seed"),
+        (lambda: randomize_layers(small_network(), 3), "at most 2"), (lambda: randomize_layers(nn.Identity(), 1), "at most 0"),
+        (lambda: randomize_layers(small_network(), -1), "layers"), (lambda: randomize_layers(small_network(), 1.0), "layers"),
+        (lambda: randomize_layers(small_network(), True), "layers"), (lambda: randomize_layers(small_network(), None), "layers"),
+        (lambda: randomize_layers("model", 1), "model"), (lambda: randomize_layers(None, 0), "model"),
+        (lambda: randomize_layers(small_network(), 1, "a"), "seed"),
+        (lambda: randomize_layers(small_network(), 1, -1), "seed"),
+        (lambda: randomize_layers(small_network(), 1, 1.5), "seed"),
     ],
 )  # fmt: skip
 def test_bad_input_of_randomise(call: Any, word: str, refused: Any) -> None:

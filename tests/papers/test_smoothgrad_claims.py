@@ -24,7 +24,7 @@ from denoise_lib.papers.saliency_statistics import (
     BINS,
     GROUPS,
     SHIFTS,
-    by_deviation,
+    binned_by_error,
     compare_groups,
     format_summary,
     loss_map,
@@ -411,7 +411,7 @@ def test_self_influence_by_network_colours_and_level(
     spread = noisy.amax((1, 2, 3)) - noisy.amin((1, 2, 3))
     for row, (options, x, found) in zip(rows, influences, strict=True):
         assert options == {"colours": row["colours"], "method": row["method"], "probes": 9}
-        wanted = by_deviation(found, noisy, clean)
+        wanted = binned_by_error(found, noisy, clean)
         assert {name: row[name] for name in wanted} == wanted and row["network"]
         assert [value["from"] for value in row["bins"]] == list(BINS) and is_summary(row["difference"], 7)
         measured = (x - noisy).flatten(1).std(1) / spread  # each image's noise is a fraction of its own range

@@ -43,27 +43,27 @@ ENVIRONMENT = {
 }
 
 
-class FenceMissingError(RuntimeError):
+class SandboxMissingError(RuntimeError):
     """There is no fence on this machine, and none was waived."""
 
 
 @functools.cache
-def strong_fence_works() -> bool:
+def bubblewrap_works() -> bool:
     """Whether bubblewrap is there and may do its work (some systems forbid it to ordinary users)."""
     if shutil.which("bwrap") is None:
         return False
     return subprocess.run([*_walls(None), "true"], capture_output=True, timeout=20, check=False, env={}).returncode == 0
 
 
-def choose_fence(wanted: str | None = None) -> str:
+def choose_sandbox(wanted: str | None = None) -> str:
     """`STRONG` where it works; `WEAK` when asked for; else an error that says what to do."""
     if wanted == WEAK:
         return WEAK
     if wanted not in (None, STRONG):
         raise ValueError(f"the fence must be {STRONG!r} or {WEAK!r}, but is {wanted!r}; for example {STRONG!r}.")
-    if strong_fence_works():
+    if bubblewrap_works():
         return STRONG
-    raise FenceMissingError(
+    raise SandboxMissingError(
         "students' code runs behind bubblewrap, which is missing or not allowed here; install it (Debian, Ubuntu: apt install "
         "bubblewrap), grade in a Linux container, or pass --fence weak, which stops accidents but nobody who means harm."
     )
@@ -90,10 +90,10 @@ def _packages() -> set[Path]:
     return {Path(origin).parent.parent for origin in origins if origin}
 
 
-def command(fence: str, job: Path) -> tuple[list[str], dict[str, str]]:
+def command(sandbox: str, job: Path) -> tuple[list[str], dict[str, str]]:
     """How the worker is started on a job, and its environment; the job's folder is read-only behind the strong fence."""
     start = [sys.executable, "-m", "denoise_lib.classroom.sandbox.worker"]
-    if fence == WEAK:
+    if sandbox == WEAK:
         kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
         home = {"HOME": str(job.parent), "IPYTHONDIR": str(job.parent / ".ipython"), "TMPDIR": str(job.parent)}
         home["MPLCONFIGDIR"] = str(job.parent / ".matplotlib")

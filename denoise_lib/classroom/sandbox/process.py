@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...exercises.judging import Run
+from ...exercises.judging import CallRecord
 from .bubblewrap import STRONG, WEAK, command
 from .worker import IMAGE_LIMIT, TEXT_LIMIT
 
@@ -54,14 +54,14 @@ class Limits:
 
 
 @dataclass
-class Told:
+class WorkerReport:
     """What workers have told so far."""
 
     answers: dict[str, str] = field(default_factory=dict)
     """Short answers, by the variable's name."""
     cells: dict[int, dict[str, Any]] = field(default_factory=dict)
     """By the cell's place: its "text", "error" and "pictures"."""
-    runs: dict[str, list[Run] | None] = field(default_factory=dict)
+    runs: dict[str, list[CallRecord] | None] = field(default_factory=dict)
     """By the function's name; None for one that is not there."""
     raw: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What came, as texts, of functions that are no exercise, such as the capstone's network."""
@@ -103,11 +103,11 @@ class _Clock:
         return max(0.0, self._until - time.monotonic())
 
 
-def one_process(folder: Path, job: dict[str, Any], fence: str, limits: Limits, left: float, told: Told) -> Stop | None:
+def one_process(folder: Path, job: dict[str, Any], sandbox: str, limits: Limits, left: float, told: WorkerReport) -> Stop | None:
     """One worker: None when it came to its end."""
     path = folder / "job.json"
-    path.write_text(json.dumps({**job, "folder": str(folder) if fence == WEAK else "/job"}), encoding="utf-8")
-    arguments, environment = command(fence, path)
+    path.write_text(json.dumps({**job, "folder": str(folder) if sandbox == WEAK else "/job"}), encoding="utf-8")
+    arguments, environment = command(sandbox, path)
     process = subprocess.Popen(
         arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
         cwd=folder, start_new_session=True,
@@ -137,7 +137,7 @@ def one_process(folder: Path, job: dict[str, Any], fence: str, limits: Limits, l
             raise WorkerError(f"the worker for students' code {end}, before it ran any: {_last_words(process)}") from None
         return Stop(step, str(end))
     finally:
-        _end(process, fence)
+        _end(process, sandbox)
 
 
 def _steps(job: dict[str, Any]) -> set[str]:
@@ -158,7 +158,7 @@ def _message(line: bytes) -> dict[str, Any]:
     return message
 
 
-def _take(message: dict[str, Any], job: dict[str, Any], told: Told) -> None:
+def _take(message: dict[str, Any], job: dict[str, Any], told: WorkerReport) -> None:
     """Keep what a message tells, as far as it can be true."""
     try:
         if "cell" in message:
@@ -187,10 +187,10 @@ def _text(value: Any, limit: int) -> str:
     return writable(value[:limit])
 
 
-def _runs(packed: Any) -> list[Run]:
+def _runs(packed: Any) -> list[CallRecord]:
     """The runs that were packed; none where they are none, as for a function that ends its call in a way of its own."""
     try:
-        return [Run.unpacked(one) for one in packed]
+        return [CallRecord.unpacked(one) for one in packed]
     except Exception:  # torch has many errors for numbers that are none
         return []
 
@@ -260,10 +260,10 @@ def _last_words(process: subprocess.Popen[bytes]) -> str:
     return "no reason given"
 
 
-def _end(process: subprocess.Popen[bytes], fence: str) -> None:
+def _end(process: subprocess.Popen[bytes], sandbox: str) -> None:
     """End a worker and all that it has started."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        if fence == STRONG and (inside := _children(process.pid)):
+        if sandbox == STRONG and (inside := _children(process.pid)):
             for child in inside:
                 os.kill(child, signal.SIGKILL)
             process.wait(10)  # bubblewrap waits for the first process inside, which is gone when all others are

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from ...exercises.checker import EXERCISES
 from ...exercises.exercise import NOT_ATTEMPTED, Outcome
-from ...exercises.judging import Run, compare
+from ...exercises.judging import CallRecord, compare
 from .bubblewrap import MACHINE, SYSTEM, WEAK, readable_folders
-from .process import CRASHED, SET_UP, TIMED_OUT, TOO_LONG, Limits, Stop, Told, one_process, writable
+from .process import CRASHED, SET_UP, TIMED_OUT, TOO_LONG, Limits, Stop, WorkerReport, one_process, writable
 
 MISSING = "missing"
 """What can come of an exercise besides "not attempted", "right", "wrong", `CRASHED` and `TIMED_OUT`."""
 
 
 @dataclass
-class Examination(Told):
+class SubmissionReport(WorkerReport):
     """What a notebook did."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -33,17 +33,17 @@ class Examination(Told):
     """What went wrong on the way, a sentence each."""
 
 
-def examine(
+def run_submission(
     cells: list[str],
     functions: list[str],
     answers: list[str],
     *,
     seed: int,
-    fence: str,
+    sandbox: str,
     limits: Limits | None = None,
     files: dict[str, bytes] | None = None,
     definitions_alone: bool = False,
-) -> Examination:
+) -> SubmissionReport:
     """Run a student's cells and judge what they define.
 
     Args:
@@ -51,7 +51,7 @@ def examine(
         functions: names of the exercises, or of other functions whose message is kept as it comes.
         answers: names of variables that hold a short answer.
         seed: of the exercises' arguments, the same for a whole class.
-        fence: see `fence.choose_fence`.
+        fence: see `fence.choose_sandbox`.
         limits: of time and memory.
         files: what lies beside the job, read-only.
         definitions_alone: of the cells, run only what defines something: no training again.
@@ -63,7 +63,7 @@ def examine(
         WorkerError: the worker does not start, for whatever code.
     """
     limits = limits or Limits()
-    found = Examination()
+    found = SubmissionReport()
     stops: dict[str, Stop] = {}
     seed = _seed_of_arguments(seed)
     readable = [*map(str, readable_folders()), *SYSTEM, *MACHINE]
@@ -73,13 +73,13 @@ def examine(
         job = {
             "cells": cells, "functions": [name for name in functions if name not in found.runs], "answers": answers,
             "seed": seed, "skip": [*stops], "definitions_alone": definitions_alone, "memory_gb": limits.memory_gb,
-            "weak": fence == WEAK, "readable": readable,
+            "weak": sandbox == WEAK, "readable": readable,
         }  # fmt: skip
         # A folder for each process: behind the weak fence it is the student's home, and may be in any state afterwards.
         with tempfile.TemporaryDirectory(prefix="denoise-class-", ignore_cleanup_errors=True) as scratch:
             for name, content in (files or {}).items():
                 (Path(scratch) / name).write_bytes(content)
-            stop = one_process(Path(scratch), job, fence, limits, left, found)
+            stop = one_process(Path(scratch), job, sandbox, limits, left, found)
         if stop is None:
             break
         stops[stop.step] = stop
@@ -109,7 +109,7 @@ def _place(step: str) -> str:
     return f"The function {which}" if kind == "function" else "The start"
 
 
-def _outcome(name: str, runs: dict[str, list[Run] | None], stops: dict[str, Stop], cells: list[str], seed: int) -> Outcome:
+def _outcome(name: str, runs: dict[str, list[CallRecord] | None], stops: dict[str, Stop], cells: list[str], seed: int) -> Outcome:
     if stop := stops.get(f"function {name}"):
         guess = "takes too long; is there a loop without an end?" if stop.why == TOO_LONG else f"{stop.why}."
         return Outcome(name, stop.status, stop.status, f"not yet: your function {guess}")

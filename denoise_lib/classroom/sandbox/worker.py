@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from ...exercises.judging import Run
+    from ...exercises.judging import CallRecord
 
 TEXT_LIMIT = 4_000
 """Characters of a cell's output that are kept."""
@@ -54,7 +54,7 @@ class CappedText(io.TextIOBase):
         return self.kept + ("\n... (cut)" if self.lost else "")
 
 
-class Teller:
+class MessageWriter:
     """The line to the grader. The descriptor is the worker's own; a student's prints go elsewhere."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Teller:
         self._stream.flush()
 
 
-class Desk:
+class CellRunner:
     """The IPython shell in which a student's cells run, without a kernel, a history or a display."""
 
     def __init__(self) -> None:
@@ -191,12 +191,12 @@ def work(job: dict[str, Any], tell: Callable[..., None]) -> None:
     import torch
 
     from ...exercises.checker import EXERCISES
-    from ...exercises.judging import Run, attempt
+    from ...exercises.judging import CallRecord, attempt
 
     torch.set_num_threads(1)
-    desk = Desk()
+    runner = CellRunner()
     if job["weak"]:
-        put_up_weak_fence([Path(folder) for folder in job["readable"]])
+        install_audit_hook([Path(folder) for folder in job["readable"]])
     limit_memory(job["memory_gb"] + 2)  # near this limit Python itself fails in odd ways; the grader ends it before
     seed_everything()
     functions: dict[str, Any] = {}
@@ -210,8 +210,8 @@ def work(job: dict[str, Any], tell: Callable[..., None]) -> None:
             if step in job["skip"]:
                 continue
             tell(begin=step)
-        result = desk.run(source if whole else definitions(source))
-        desk.find(functions, answers, job)
+        result = runner.run(source if whole else definitions(source))
+        runner.find(functions, answers, job)
         tell(end=step, cell=index, **result)
         stop_without_memory(result["error"], job["memory_gb"], tell)
     tell(answers=answers)
@@ -228,7 +228,7 @@ def work(job: dict[str, Any], tell: Callable[..., None]) -> None:
             try:
                 runs = shortened(attempt(EXERCISES[name], functions[name], job["seed"]))
             except BaseException as error:  # what no judge catches, such as a KeyboardInterrupt of the student's own
-                runs = [Run(raised=short_error(error))] * EXERCISES[name].cases
+                runs = [CallRecord(raised=short_error(error))] * EXERCISES[name].cases
             stop_without_memory(next((run.raised for run in runs if run.raised), None), job["memory_gb"], tell)
             tell(function=name, runs=[run.packed() for run in runs])
         else:  # the capstone's network
@@ -248,7 +248,7 @@ def stop_without_memory(error: str | None, gigabytes: float, tell: Callable[...,
         os._exit(1)
 
 
-def shortened(runs: list[Run]) -> list[Run]:
+def shortened(runs: list[CallRecord]) -> list[CallRecord]:
     """The runs; where they hold more numbers than anybody asks for, none, which is a wrong shape as well."""
     import torch
 
@@ -277,7 +277,7 @@ def outputs_of(make_network: Callable[[], Any], job: dict[str, Any]) -> dict[str
         return {"error": short_error(error)}
 
 
-def put_up_weak_fence(readable: list[Path]) -> None:
+def install_audit_hook(readable: list[Path]) -> None:
     """Where the system has no fence: refuse what Python can see. It cannot be taken down, but machine code gets through."""
     here = Path.cwd().resolve()
     roots = [*(folder.resolve() for folder in readable), here]
@@ -325,8 +325,8 @@ def put_up_weak_fence(readable: list[Path]) -> None:
 def main() -> None:
     """Do the job that the first argument names."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    teller = Teller()
-    work(job, teller.tell)
+    writer = MessageWriter()
+    work(job, writer.tell)
     os._exit(0)  # whatever threads and exit handlers a student's code has left
 
 

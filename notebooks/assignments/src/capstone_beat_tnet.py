@@ -75,7 +75,7 @@ from torch import nn
 
 from denoise_lib import NoisyPairs, evaluate, fit, load_pretrained, mse, predict
 from denoise_lib.display.figures import panel, picture, tile
-from denoise_lib.exercises.capstone import PARAMETER_LIMIT, hand_in, leader_board_score
+from denoise_lib.exercises.capstone import PARAMETER_LIMIT, leader_board_score, submit_network
 from denoise_lib.internal.checkpoints import checkpoint_folder
 from denoise_lib.papers.pairs import photo_pairs
 
@@ -209,7 +209,7 @@ if network is not None:
 
 # %%
 if network is not None:
-    hand_in(network)
+    submit_network(network)
 
 # %% [markdown]
 # ## Part B: what you tried
