@@ -21,7 +21,7 @@ SAME := env -u DENOISE_FULL CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint pairs unit fast widgets nbval browser portable hardships results colab colab-image notebooks assignments badges html app lab reproduce benchmark bands system disk report-failure clean
+.PHONY: help install run test lint pairs unit fast widgets nbval browser portable robustness results colab colab-image notebooks assignments badges html app lab reproduce benchmark ranges system disk report-failure clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-14s %s\n' "$$name" "$$text"; done
@@ -45,7 +45,7 @@ run: $(STAMP)  ## execute every notebook into build/, on the built-in data, and 
 # Files of tests are shared out among processes of one thread each; what a file sets up once stays in one process.
 AT_ONCE ?= 2
 SHARED := -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder
-UNIT := tests --ignore=tests/browser --ignore=tests/hardships $(SHARED) --cov
+UNIT := tests --ignore=tests/browser --ignore=tests/robustness $(SHARED) --cov
 
 # Small parts that use one core each run beside each other; what each prints stays together where make can do that.
 BESIDE := -j $(AT_ONCE) --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -73,9 +73,9 @@ unit: $(STAMP)  ## the tests of library, tools and project, with coverage: the f
 fast: $(STAMP)  ## those of the unit tests that take minutes together: all but the class, clusters and torchrun
 	@$(RUN) -m pytest $(UNIT) -m 'not slow' --cov-report= --cov-fail-under=0
 
-# Other systems, other versions: not the instructor's tools, whose fence is Linux's, and not the browser.
+# Other systems, other versions: not the instructor's tools, whose sandbox is Linux's, and not the browser.
 portable: $(STAMP)  ## the tests of what students use, on any system
-	@$(RUN) -m pytest -q tests --ignore=tests/browser --ignore=tests/hardships --ignore=tests/classroom
+	@$(RUN) -m pytest -q tests --ignore=tests/browser --ignore=tests/robustness --ignore=tests/classroom
 
 results: $(STAMP)  ## all of results/ again on a small budget, each number compared with its band (minutes)
 	@$(SAME) $(RUN) -m tools.small_results
@@ -114,8 +114,8 @@ nbval: $(STAMP)  ## execute every notebook and compare what it prints with what 
 	@$(SAME) $(RUN) -m pytest $(SHARED) --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg \
 	  --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 180 notebooks/*.ipynb
 
-hardships: $(STAMP)  ## notebooks without network, read-only, on a full disk, in 3 GB, twice, and killed (minutes; bubblewrap)
-	@$(SAME) $(RUN) -m pytest tests/hardships
+robustness: $(STAMP)  ## notebooks without network, read-only, on a full disk, in 3 GB, twice, and killed (minutes; bubblewrap)
+	@$(SAME) $(RUN) -m pytest tests/robustness
 
 browser: $(STAMP)  ## notebooks, app and pages in a real browser (needs Chromium; leaves build/screenshots/)
 	@$(SAME) $(RUN) -m pytest -n $(AT_ONCE) --dist loadgroup tests/browser
@@ -143,13 +143,13 @@ reproduce: $(STAMP)  ## measure the papers' table again into results/ (hours on 
 	@"$(PY)" -m denoise_lib reproduce unet-vs-autoencoder
 
 benchmark: $(STAMP)  ## measure speed, side by side with other libraries, into results/benchmark.json
-	@"$(PY)" -m denoise_lib benchmark
+	@"$(PY)" -m benchmarks
 
-bands: $(STAMP)  ## measure the bands of the notebooks' and the small budget's numbers again, over several seeds (half an hour)
-	@$(SAME) $(RUN) -m tools.bands
+ranges: $(STAMP)  ## measure the reference ranges of the notebooks' and the small budget's numbers again, over several seeds (half an hour)
+	@$(SAME) $(RUN) -m tools.reference_ranges
 	@$(SAME) $(RUN) -m tools.small_results --measure 3
 
-# What the tests need beside Python, on Debian and Ubuntu; Ubuntu forbids ordinary users what the fence is made of.
+# What the tests need beside Python, on Debian and Ubuntu; Ubuntu forbids ordinary users what the sandbox is made of.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APPARMOR := kernel.apparmor_restrict_unprivileged_userns
 system:  ## install Chromium and bubblewrap where they are missing (Debian, Ubuntu)

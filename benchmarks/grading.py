@@ -18,7 +18,7 @@ NAME, STUDENT = "ps1_noise", "ada"
 
 
 def benchmark_grading(repeats: int = 5) -> list[Row]:
-    """Seconds for one submission: its verdict behind the fence; with the gradebook; and nbgrader in a kernel, without a fence.
+    """Seconds for one submission: its verdict in the sandbox; with the gradebook; and nbgrader in a kernel, without a sandbox.
 
     Needs a clone of the course, with the problem sets' sources, nbgrader and bubblewrap.
     """

@@ -3,7 +3,7 @@
 A classifier has one score an image, and SmoothGrad (Smilkov et al., 2017) averages the score's gradient over noisy copies of
 the image. A denoiser has thousands of outputs, and "its gradient" needs a choice: the gradient of its error
 (`loss_gradient`), of the sum of all outputs or of one output (`output_gradient`), or of each output by its own input
-(`self_influence`). They answer different questions. `kernels` reads the same gradients as filters.
+(`self_sensitivity`). They answer different questions. `kernels` reads the same gradients as filters.
 """
 
 from __future__ import annotations
@@ -192,12 +192,12 @@ def output_gradient(model: nn.Module, x: Tensor, pixel: Place = None) -> Tensor:
         return _gradient(output_sum(model, pixel), x.detach())
 
 
-def self_influence(
+def self_sensitivity(
     model: nn.Module,
     x: Tensor,
     *,
     method: Literal["exact", "probes"] = "exact",
-    colours: Literal["each", "together"] = "each",
+    colors: Literal["per_channel", "joint"] = "per_channel",
     probes: int = 64,
     generator: torch.Generator | None = None,
     batch_size: int = 256,
@@ -209,44 +209,48 @@ def self_influence(
         x: images, float (N, C, H, W).
         method: "exact" takes one backward pass for each output; "probes" estimates it (Hutchinson): the mean of
             v * (J^T v) over random signs v, whose expectation is the diagonal.
-        colours: "each" moves one channel of one pixel, and watches that channel. "together" moves all channels of a pixel
+        colors: "per_channel" moves one channel of one pixel, and watches that channel. "joint" moves all channels of a pixel
             by the same amount, and watches their mean.
         probes: number of random sign images v.
         generator: source of the signs, on the device of x.
         batch_size: outputs in one pass of "exact"; it bounds the memory.
 
     Returns:
-        Shape of x; (N, 1, H, W) for colours "together".
+        Shape of x; (N, 1, H, W) for colors "joint".
     """
     if check_choice(method, "method", ("exact", "probes")) == "probes":
-        return self_sensitivity_with_error(model, x, colours=colours, probes=probes, generator=generator).mean
+        return self_sensitivity_with_error(model, x, colors=colors, probes=probes, generator=generator).mean
     _checked_images(x)
-    check_choice(colours, "colours", ("each", "together"))
+    check_choice(colors, "colors", ("per_channel", "joint"))
     check_count(batch_size, "batch_size", example=256)
     with evaluating(model):
-        return torch.cat([_diagonal(model, image, colours, batch_size) for image in x.detach().split(1)])
+        return torch.cat([_diagonal(model, image, colors, batch_size) for image in x.detach().split(1)])
+
+
+self_influence = self_sensitivity
+"""Its name until 2026, kept for older notebooks; elsewhere "influence" means the influence of a training example."""
 
 
 def self_sensitivity_with_error(
     model: nn.Module,
     x: Tensor,
     *,
-    colours: Literal["each", "together"] = "each",
+    colors: Literal["per_channel", "joint"] = "per_channel",
     probes: int = 64,
     generator: torch.Generator | None = None,
 ) -> Estimate:
-    """`self_influence` by probes, and the standard error of each of its values; arguments as there."""
+    """`self_sensitivity` by probes, and the standard error of each of its values; arguments as there."""
     _checked_images(x)
-    check_choice(colours, "colours", ("each", "together"))
+    check_choice(colors, "colors", ("per_channel", "joint"))
     check_count(probes, "probes", high=MOST_SAMPLES, example=64)
     check_generator(generator, x.device)
-    shape = (len(x), 1, *x.shape[2:]) if colours == "together" else x.shape
+    shape = (len(x), 1, *x.shape[2:]) if colors == "joint" else x.shape
     total, squares = (torch.zeros(shape, dtype=torch.float64, device=x.device) for _ in range(2))
     with evaluating(model):
         for _ in range(probes):
             sign = torch.randint(0, 2, shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1
             value = (sign * _pulled_back(model, x, sign.expand_as(x))).double()
-            value = value.mean(1, keepdim=True) if colours == "together" else value
+            value = value.mean(1, keepdim=True) if colors == "joint" else value
             total += value
             squares += value.square()
     return _estimate(total, squares, probes, x.dtype)
@@ -315,16 +319,16 @@ def _estimate(total: Tensor, squares: Tensor, count: int, dtype: torch.dtype) ->
     return Estimate(mean.to(dtype), error.to(dtype))
 
 
-def _diagonal(model: nn.Module, image: Tensor, colours: str, batch_size: int) -> Tensor:
+def _diagonal(model: nn.Module, image: Tensor, colors: str, batch_size: int) -> Tensor:
     """The Jacobian's diagonal for one image (1, C, H, W): one-hot images are pulled back, `batch_size` at a time."""
-    shape = image.shape[1:] if colours == "each" else (1, *image.shape[2:])
+    shape = image.shape[1:] if colors == "per_channel" else (1, *image.shape[2:])
     count, values = math.prod(shape), []
     for places in torch.arange(count, device=image.device).split(batch_size):
         one_hot = torch.zeros(len(places), count, dtype=image.dtype, device=image.device)
         one_hot.scatter_(1, places.view(-1, 1), 1)
         copies = image.expand(len(places), -1, -1, -1)
         rows = _pulled_back(model, copies, one_hot.view(-1, *shape).expand_as(copies))
-        rows = rows.mean(1, keepdim=True) if colours == "together" else rows
+        rows = rows.mean(1, keepdim=True) if colors == "joint" else rows
         values.append(rows.flatten(1).gather(1, places.view(-1, 1)))
     return torch.cat(values).view(1, *shape)
 

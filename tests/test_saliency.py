@@ -16,7 +16,7 @@ from denoise_lib.saliency import (
     loss_gradient,
     output_gradient,
     output_sum,
-    self_influence,
+    self_sensitivity,
     self_sensitivity_with_error,
     smoothgrad,
     smoothgrad_samples,
@@ -82,22 +82,22 @@ def test_output_gradient_is_that_of_finite_differences(pixel: tuple[int, int] | 
 
 def test_self_influence_is_the_diagonal_of_the_jacobian() -> None:
     model, x = small_network(), images(2, side=4)
-    for image, diagonal in zip(x, self_influence(model, x, batch_size=7), strict=True):
+    for image, diagonal in zip(x, self_sensitivity(model, x, batch_size=7), strict=True):
         jacobian = torch.func.jacrev(lambda flat: model(flat.view(1, 2, 4, 4)).flatten())(image.flatten())
         torch.testing.assert_close(diagonal.flatten(), jacobian.diagonal())
 
 
 def test_probes_approach_the_diagonal() -> None:
     model, x = small_network(), images(1, side=4)
-    exact = self_influence(model, x)
+    exact = self_sensitivity(model, x)
     errors = []
     for probes in (16, 1024):
-        estimate = self_influence(model, x, method="probes", probes=probes, generator=seeded(0))
+        estimate = self_sensitivity(model, x, method="probes", probes=probes, generator=seeded(0))
         errors.append(float((estimate - exact).square().mean().sqrt()))
     assert errors[1] < errors[0] / 4  # 1/sqrt(n): a factor of 8
     # Of a diagonal Jacobian, one probe gives the diagonal: v * v = 1.
     scale = linear(torch.tensor([0.5, 2.0], dtype=torch.float64).diag().view(2, 2, 1, 1))
-    one = self_influence(scale, x, method="probes", probes=1, generator=seeded(0))
+    one = self_sensitivity(scale, x, method="probes", probes=1, generator=seeded(0))
     torch.testing.assert_close(one[:, 0], torch.full_like(one[:, 0], 0.5))
     torch.testing.assert_close(one[:, 1], torch.full_like(one[:, 1], 2.0))
 
@@ -106,9 +106,9 @@ def test_the_self_influence_of_a_linear_denoiser_is_its_kernels_middle() -> None
     kernel = torch.randn(3, 3, 3, 3, generator=seeded(3), dtype=torch.float64)
     x, middle = images(2, channels=3, side=4), kernel[:, :, 1, 1]
     expected = middle.diagonal().view(1, 3, 1, 1).expand_as(x)
-    torch.testing.assert_close(self_influence(linear(kernel), x), expected)
+    torch.testing.assert_close(self_sensitivity(linear(kernel), x), expected)
     # All channels of a pixel moved by t move the mean of its outputs by t/C times the sum of the C x C block.
-    together = self_influence(linear(kernel), x, colours="together")
+    together = self_sensitivity(linear(kernel), x, colors="joint")
     torch.testing.assert_close(together, torch.full((2, 1, 4, 4), float(middle.sum()) / 3, dtype=torch.float64))
 
 
@@ -120,7 +120,7 @@ def test_the_error_of_the_identity() -> None:
 
 def test_self_influence_of_the_colours_together_is_that_of_a_jacobian() -> None:
     model, x = small_network(), images(2, side=4)
-    found = self_influence(model, x, colours="together", batch_size=5)
+    found = self_sensitivity(model, x, colors="joint", batch_size=5)
     assert found.shape == (2, 1, 4, 4)
     for image, shown in zip(x, found, strict=True):
         jacobian = torch.autograd.functional.jacobian(lambda y: model(y[None])[0], image)  # (C, H, W, C, H, W)
@@ -128,12 +128,12 @@ def test_self_influence_of_the_colours_together_is_that_of_a_jacobian() -> None:
         torch.testing.assert_close(shown.flatten(), blocks.diagonal())
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
-def test_self_influence_does_not_depend_on_batches(colours: Any, batch_size: int) -> None:
+def test_self_influence_does_not_depend_on_batches(colors: Any, batch_size: int) -> None:
     model, x = small_network(), images(3, side=4)
-    expected = torch.cat([self_influence(model, image, colours=colours) for image in x.split(1)])
-    torch.testing.assert_close(self_influence(model, x, colours=colours, batch_size=batch_size), expected)
+    expected = torch.cat([self_sensitivity(model, image, colors=colors) for image in x.split(1)])
+    torch.testing.assert_close(self_sensitivity(model, x, colors=colors, batch_size=batch_size), expected)
 
 
 @pytest.mark.parametrize("pixel", [None, (2, 1), torch.eye(6, dtype=torch.bool)])
@@ -148,23 +148,23 @@ def test_the_gradients_of_a_batch_are_those_of_its_images(pixel: Any) -> None:
 # --- self-influence by probes, with its error ---
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
-def test_the_mean_with_error_is_self_influence_by_probes(colours: Any) -> None:
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
+def test_the_mean_with_error_is_self_influence_by_probes(colors: Any) -> None:
     model, x = small_network(), images(2)
-    found = self_sensitivity_with_error(model, x, colours=colours, probes=5, generator=seeded(3))
-    plain = self_influence(model, x, method="probes", colours=colours, probes=5, generator=seeded(3))
+    found = self_sensitivity_with_error(model, x, colors=colors, probes=5, generator=seeded(3))
+    plain = self_sensitivity(model, x, method="probes", colors=colors, probes=5, generator=seeded(3))
     assert torch.equal(found.mean, plain) and found.standard_error.shape == plain.shape
-    other = self_sensitivity_with_error(model, x, colours=colours, probes=5, generator=seeded(4))
+    other = self_sensitivity_with_error(model, x, colors=colors, probes=5, generator=seeded(4))
     assert not torch.equal(found.mean, other.mean)
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
-def test_the_error_of_probes_covers_the_truth(colours: Any) -> None:
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
+def test_the_error_of_probes_covers_the_truth(colors: Any) -> None:
     model, x = small_network(), images(2)
-    exact = self_influence(model, x, colours=colours)
+    exact = self_sensitivity(model, x, colors=colors)
     scores = []
     for seed in range(6):
-        found = self_sensitivity_with_error(model, x, colours=colours, probes=64, generator=seeded(seed))
+        found = self_sensitivity_with_error(model, x, colors=colors, probes=64, generator=seeded(seed))
         scores.append((found.mean - exact) / found.standard_error)
     off = torch.stack(scores)
     assert float((off.abs() < 4).double().mean()) > 0.99
@@ -172,34 +172,34 @@ def test_the_error_of_probes_covers_the_truth(colours: Any) -> None:
     assert abs(float(off.mean())) < 0.2
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
-def test_the_error_of_probes_has_a_closed_form_for_a_linear_network(colours: Any) -> None:
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
+def test_the_error_of_probes_has_a_closed_form_for_a_linear_network(colors: Any) -> None:
     """v_p (J^T v)_p is J_pp plus a sum of J_qp with random signs over the other places q: variance sum_q J_qp^2."""
     model, x = linear(torch.randn(2, 2, 3, 3, generator=seeded(5), dtype=torch.float64)), images(1)
     jacobian = torch.autograd.functional.jacobian(lambda y: model(y[None])[0], x[0])
-    matrix = jacobian.reshape(72, 72) if colours == "each" else jacobian.sum((0, 3)).reshape(36, 36) / 2
+    matrix = jacobian.reshape(72, 72) if colors == "per_channel" else jacobian.sum((0, 3)).reshape(36, 36) / 2
     others = matrix - matrix.diagonal().diag()
-    found = self_sensitivity_with_error(model, x, colours=colours, probes=3000, generator=seeded(0))
+    found = self_sensitivity_with_error(model, x, colors=colors, probes=3000, generator=seeded(0))
     expected = (others.square().sum(0) / 3000).sqrt()
     torch.testing.assert_close(found.standard_error.flatten(), expected, rtol=0.1, atol=1e-6)
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
-def test_the_error_of_probes_falls_with_the_root_of_their_number(colours: Any) -> None:
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
+def test_the_error_of_probes_falls_with_the_root_of_their_number(colors: Any) -> None:
     model, x = small_network(), images(1)
     errors = [
-        float(self_sensitivity_with_error(model, x, colours=colours, probes=n, generator=seeded(0)).standard_error.mean())
+        float(self_sensitivity_with_error(model, x, colors=colors, probes=n, generator=seeded(0)).standard_error.mean())
         for n in (50, 200, 800)
     ]
     assert errors[0] / errors[1] == pytest.approx(2, rel=0.15) and errors[1] / errors[2] == pytest.approx(2, rel=0.15)
-    one = self_sensitivity_with_error(model, x, colours=colours, probes=1, generator=seeded(0))
+    one = self_sensitivity_with_error(model, x, colors=colors, probes=1, generator=seeded(0))
     assert one.standard_error.isinf().all() and one.mean.isfinite().all()
 
 
-@pytest.mark.parametrize(("colours", "expected"), [("each", [0.5, 2.0]), ("together", [1.25])])
-def test_probes_are_exact_for_a_diagonal_network(colours: Any, expected: list[float]) -> None:
+@pytest.mark.parametrize(("colors", "expected"), [("per_channel", [0.5, 2.0]), ("joint", [1.25])])
+def test_probes_are_exact_for_a_diagonal_network(colors: Any, expected: list[float]) -> None:
     scale, x = linear(torch.tensor([0.5, 2.0], dtype=torch.float64).diag().view(2, 2, 1, 1)), images(2)
-    found = self_sensitivity_with_error(scale, x, colours=colours, probes=3, generator=seeded(0))
+    found = self_sensitivity_with_error(scale, x, colors=colors, probes=3, generator=seeded(0))
     wanted = torch.tensor(expected, dtype=torch.float64).view(1, -1, 1, 1).expand(2, -1, 6, 6)
     torch.testing.assert_close(found.mean, wanted)
     assert float(found.standard_error.max()) == 0
@@ -209,7 +209,7 @@ def test_probes_of_the_colours_together_mix_them_exactly() -> None:
     """A pointwise network that mixes channels: each probe gives (1/C) times the sum of the block."""
     mixing = torch.tensor([[0.5, -1.0, 2.0], [0.25, 1.0, 0.0], [4.0, -0.5, 1.5]], dtype=torch.float64)
     x = images(1, channels=3)
-    found = self_sensitivity_with_error(linear(mixing.view(3, 3, 1, 1)), x, colours="together", probes=2, generator=seeded(1))
+    found = self_sensitivity_with_error(linear(mixing.view(3, 3, 1, 1)), x, colors="joint", probes=2, generator=seeded(1))
     torch.testing.assert_close(found.mean, torch.full((1, 1, 6, 6), float(mixing.sum()) / 3, dtype=torch.float64))
     assert float(found.standard_error.max()) < 1e-7
 
@@ -438,8 +438,8 @@ def test_nothing_is_left_behind() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda model, x: self_influence(model, x),
-        lambda model, x: self_influence(model, x, colours="together"),
+        lambda model, x: self_sensitivity(model, x),
+        lambda model, x: self_sensitivity(model, x, colors="joint"),
         lambda model, x: self_sensitivity_with_error(model, x, probes=2, generator=seeded(0)).mean,
         lambda model, x: output_gradient(model, x),
         lambda model, x: loss_gradient(model, x, x * 0.5),
@@ -514,23 +514,23 @@ def test_bad_input_of_smoothgrad(change: dict[str, Any], refused: Any) -> None:
         (lambda x: output_gradient(nn.Identity(), x, 3), "pixel"),
         (lambda x: output_gradient(nn.Identity(), x[0]), "x must"),
         (lambda x: output_gradient(lambda y: y, x), "model"),
-        (lambda x: self_influence(nn.Identity(), x, method="guess"), "method"),
-        (lambda x: self_influence(nn.Identity(), x, method="probes", probes=0), "probes"),
-        (lambda x: self_influence(nn.Identity(), x, method="probes", colours="both"), "colours"),
-        (lambda x: self_influence(nn.Identity(), x, colours="both"), "colours"),
-        (lambda x: self_influence(nn.Identity(), x, batch_size=0), "batch_size"),
-        (lambda x: self_influence(nn.Identity(), x.mul(255).byte()), "x must"),
-        (lambda x: self_influence(None, x), "model"),
+        (lambda x: self_sensitivity(nn.Identity(), x, method="guess"), "method"),
+        (lambda x: self_sensitivity(nn.Identity(), x, method="probes", probes=0), "probes"),
+        (lambda x: self_sensitivity(nn.Identity(), x, method="probes", colors="both"), "colors"),
+        (lambda x: self_sensitivity(nn.Identity(), x, colors="both"), "colors"),
+        (lambda x: self_sensitivity(nn.Identity(), x, batch_size=0), "batch_size"),
+        (lambda x: self_sensitivity(nn.Identity(), x.mul(255).byte()), "x must"),
+        (lambda x: self_sensitivity(None, x), "model"),
         (lambda x: self_sensitivity_with_error(None, x), "model"),
         (lambda x: self_sensitivity_with_error(nn.Identity(), x[0]), "x must"),
         (lambda x: self_sensitivity_with_error(nn.Identity(), "x"), "x must"),
-        (lambda x: self_sensitivity_with_error(nn.Identity(), x, colours="mean"), "colours"),
+        (lambda x: self_sensitivity_with_error(nn.Identity(), x, colors="mean"), "colors"),
         (lambda x: self_sensitivity_with_error(nn.Identity(), x, probes=1.5), "probes"),
         (lambda x: self_sensitivity_with_error(nn.Identity(), x, generator=0), "generator"),
-        (lambda x: self_influence(nn.Conv2d(2, 1, 1), x), "shape"),
+        (lambda x: self_sensitivity(nn.Conv2d(2, 1, 1), x), "shape"),
         (lambda x: self_sensitivity_with_error(nn.Conv2d(2, 1, 1), x), "shape"),
-        (lambda x: self_influence(nn.Conv2d(2, 2, 3), x), "shape"),
-        (lambda x: self_influence(nn.Identity(), x[None]), "x must"),
+        (lambda x: self_sensitivity(nn.Conv2d(2, 2, 3), x), "shape"),
+        (lambda x: self_sensitivity(nn.Identity(), x[None]), "x must"),
         (lambda x: output_gradient(nn.Identity(), x[None]), "x must"),
     ],
 )

@@ -20,7 +20,7 @@ from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.internal.devices import machine
 from denoise_lib.papers.results import read_results
 
-from .bands import band
+from .reference_ranges import band
 
 BANDS = Path("results/small_bands.json")
 SAME = 0.01

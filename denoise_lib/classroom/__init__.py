@@ -2,5 +2,5 @@
 
 `python -m denoise_lib class --help` is the door. Nothing else in the library imports this, and no student needs it. The
 gradebook, the manual grading and the feedback pages are nbgrader's; what is added here is that broken notebooks are repaired,
-that students' code runs behind a fence, and that each wrong answer is told by its name.
+that students' code runs in a sandbox, and that each wrong answer is told by its name.
 """

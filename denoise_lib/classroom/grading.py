@@ -87,8 +87,8 @@ def grade(
         assignment: such as ps1_noise.
         jobs: students at a time, each in a process of its own.
         scheduler: a Dask scheduler's address, such as 'tcp://192.168.0.10:8786': its workers run the students' code, behind
-            the fence that they have; all files stay here.
-        fence: "weak" where there is no bubblewrap.
+            the sandbox that they have; all files stay here.
+        sandbox: "weak" where there is no bubblewrap.
         limits: of time and memory, for each student.
         progress: a bar in a terminal.
 

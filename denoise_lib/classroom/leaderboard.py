@@ -1,6 +1,6 @@
 """The leader board of the capstone: networks scored on pairs whose seed the instructor keeps.
 
-The network runs behind the fence and sees the noisy pictures alone; the clean ones stay here, where the score is made.
+The network runs in the sandbox and sees the noisy pictures alone; the clean ones stay here, where the score is made.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""nbgrader's own steps, with two of ours between them: repair what is damaged, and run students' code behind the fence.
+"""nbgrader's own steps, with two of ours between them: repair what is damaged, and run students' code in the sandbox.
 
 `configure` sets them for a course, so that `nbgrader autograde` and the buttons of formgrader grade in the same way.
 """
@@ -46,7 +46,7 @@ def configure(settings: Config, root: Path) -> None:
     settings.Autograde.sanitize_preprocessors = [
         Repair, ClearOutput, DeduplicateIds, OverwriteKernelspec, SanitizeHTML, OverwriteCells, CheckCellMetadata,
     ]  # fmt: skip
-    # No cell is executed here: the verdicts come from behind the fence.
+    # No cell is executed here: the verdicts come from in the sandbox.
     settings.Autograde.autograde_preprocessors = [
         ClearMetadataPreprocessor, Verdicts, SaveAutoGrades, AssignLatePenalties, CheckCellMetadata,
     ]  # fmt: skip

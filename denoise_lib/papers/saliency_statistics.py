@@ -137,7 +137,7 @@ def binned_by_error(influence: Tensor, noisy: Tensor, clean: Tensor) -> dict[str
     """Self-influence against how far a pixel is from its clean value.
 
     Args:
-        influence: as `self_influence` returns it: (N, C, H, W), or (N, 1, H, W) for the colours together, whose deviation is
+        influence: as `self_sensitivity` returns it: (N, C, H, W), or (N, 1, H, W) for all channels jointly, whose deviation is
             that of their mean.
         noisy, clean: float (N, C, H, W).
 
@@ -167,7 +167,7 @@ def set_pixel(
     clean: Tensor,
     shifts: Sequence[float] = SHIFTS,
     *,
-    colours: str = "together",
+    colors: str = "joint",
     seed: int = 0,
 ) -> Tensor:
     """Self-influence of one pixel of each image after it was *set* to its clean value plus a shift; nothing else changes.
@@ -180,7 +180,7 @@ def set_pixel(
         model: a denoiser.
         noisy, clean: float (N, C, H, W).
         shifts: what is added to the clean value, each in [-1, 1].
-        colours: "together" moves all channels, "each" one of them, drawn for each image.
+        colors: "joint" moves all channels, "per_channel" one of them, drawn for each image.
         seed: of the pixels.
 
     Returns:
@@ -189,14 +189,14 @@ def set_pixel(
     check_pair(noisy, clean)
     for shift in check_list(shifts, "shifts", [-0.1, 0.0, 0.1]):
         check_number(shift, "each of shifts", -1, 1)
-    check_choice(colours, "colours", ("each", "together"))
+    check_choice(colors, "colors", ("per_channel", "joint"))
     count, channels, height, width = noisy.shape
     generator = torch.Generator().manual_seed(check_count(seed, "seed", 0, example=0))
     rows, columns, channel = (torch.randint(high, (count,), generator=generator) for high in (height, width, channels))
     mask = torch.zeros_like(noisy)
     images = torch.arange(count)
     mask[images, :, rows, columns] = 1.0
-    if colours == "each":
+    if colors == "per_channel":
         mask[images, :, rows, columns] = torch.eye(channels)[channel].to(noisy)
     moved = mask.sum((1, 2, 3))
 

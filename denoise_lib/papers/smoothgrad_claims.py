@@ -21,7 +21,7 @@ from ..internal.tables import table
 from ..kernels import effective_receptive_field, kernel_windows, radius
 from ..metrics import predict, psnr
 from ..pretrained.weights import load_pretrained
-from ..saliency import MOST_SAMPLES, self_influence
+from ..saliency import MOST_SAMPLES, self_sensitivity
 from ..tnet import TNet
 from .digit_classifier import DIGIT_NETWORKS, classifier_facts, digit_versions, train_classifier
 from .pairs import TEST_PAIRS, distinct_photos, photo_pairs
@@ -46,6 +46,8 @@ from .saliency_statistics import (
 PARTS = ("groups", "self_influence", "intervention", "kernels", "randomised", "smoothgrad_noise", "classifier")
 NOISE_LEVELS = (0.0, 0.05, 0.15)
 """SmoothGrad's: fractions of the image's range."""
+STORED_COLORS = {"per_channel": "each", "joint": "together"}
+"""How `colors` stands in results that were measured, whose words stay."""
 PHOTO_NETWORKS = ("tnet", "tiny-denoiser", "noise2noise-unet")
 def reproduce(
     source: str, output: str | Path, *, cell: int = 8, about: str = "", count: int = 240, n_samples: int = 50,
@@ -196,15 +198,15 @@ def measure_self_influence(noisy: Tensor, clean: Tensor, probes: int = 64) -> li
     rows = []
     for name in PHOTO_NETWORKS:
         model, method = load_pretrained(name), "exact" if name == "tnet" else "probes"
-        for colours in ("each", "together"):
-            for level in NOISE_LEVELS if (method, colours) == ("exact", "together") else (0.0,):
+        for colors in STORED_COLORS:
+            for level in NOISE_LEVELS if (method, colors) == ("exact", "joint") else (0.0,):
                 x = noisy + level * spread * torch.randn(noisy.shape, generator=generator)
                 batches = [
-                    self_influence(model, part, method=method, colours=colours, probes=probes, generator=generator)  # type: ignore[arg-type]
+                    self_sensitivity(model, part, method=method, colors=colors, probes=probes, generator=generator)  # type: ignore[arg-type]
                     for part in x.split(16)
                 ]
                 facts = binned_by_error(torch.cat(batches), noisy, clean)
-                rows.append({"network": name, "colours": colours, "noise_level": level, "method": method, **facts})
+                rows.append({"network": name, "colours": STORED_COLORS[colors], "noise_level": level, "method": method, **facts})
     return rows
 
 
@@ -215,13 +217,13 @@ def measure_intervention(noisy: Tensor, clean: Tensor, draws: int = 4) -> list[d
     rows = []
     for name in PHOTO_NETWORKS:
         model = load_pretrained(name)
-        for colours in ("each", "together"):
+        for colors in STORED_COLORS:
             # draws x images x shifts; a difference is one of the same pixel
-            values = torch.stack([set_pixel(model, noisy, clean, colours=colours, seed=seed) for seed in range(draws)])
+            values = torch.stack([set_pixel(model, noisy, clean, colors=colors, seed=seed) for seed in range(draws)])
             change = (values - values[..., [SHIFTS.index(0.0)]]).nanmean(0)
             rows.append({
                 "network": name,
-                "colours": colours,
+                "colours": STORED_COLORS[colors],
                 "shifts": list(SHIFTS),
                 "influence": [summary(column) for column in values.nanmean(0).unbind(1)],
                 "change": [summary(column) for column in change.unbind(1)],

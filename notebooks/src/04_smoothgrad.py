@@ -90,7 +90,7 @@ from denoise_lib.papers.saliency_statistics import (
     set_pixel,
     summary,
 )
-from denoise_lib.saliency import loss_gradient, output_sum, self_influence, self_sensitivity_with_error, smoothgrad_with_error
+from denoise_lib.saliency import loss_gradient, output_sum, self_sensitivity, self_sensitivity_with_error, smoothgrad_with_error
 
 results = read_results("smoothgrad")
 measured_pairs = results["settings"]["pairs"]
@@ -201,7 +201,7 @@ for count in (5, 20, 80):
 # | where would a change of the input change the *error*? | `loss_gradient` | 2 J^T (f(x) - clean) |
 # | where would it change the *sum of all outputs*? | `output_gradient(model, x)` | column sums of J |
 # | where does output pixel p look? | `output_gradient(model, x, p)` | rows of J, summed over the colours of p |
-# | how much does each output follow *its own* input? | `self_influence` | diagonal of J |
+# | how much does each output follow *its own* input? | `self_sensitivity` | diagonal of J |
 #
 # The paper's Figure 3 shows the first ("dL/dX") and something called df/dX, which can only be the second if it is
 # made with one backward pass. The paper does not say so, nor does it give n, sigma and the target of L. Here it
@@ -305,16 +305,16 @@ claim_table("output")
 #
 # ## 4.6 The question behind them: does a pixel that is further off matter less?
 #
-# *To its own output*: that is the diagonal of the Jacobian, `self_influence`. One backward pass for each output;
+# *To its own output*: that is the diagonal of the Jacobian, `self_sensitivity`. One backward pass for each output;
 # or random probes (Hutchinson's trick: for random signs v, the mean of v * (J^T v) is the diagonal), with an
 # error bar.
 
 # %%
-exact = self_influence(tnet, noisy[:1], colours="together")
+exact = self_sensitivity(tnet, noisy[:1], colors="joint")
 generator = torch.Generator().manual_seed(SEED)
 print("probes   error of the estimate   its own error bar")
 for probes in (16, 64, 256):
-    found = self_sensitivity_with_error(tnet, noisy[:1], colours="together", probes=probes, generator=generator)
+    found = self_sensitivity_with_error(tnet, noisy[:1], colors="joint", probes=probes, generator=generator)
     error = (found.mean - exact).square().mean().sqrt()
     print(f"{probes:6d}   {float(error):21.2f}   {float(found.standard_error.square().mean().sqrt()):17.2f}")
 
@@ -323,7 +323,7 @@ for probes in (16, 64, 256):
 # 3). **Predict** the curve: self-influence against how far the pixel is off.
 
 # %%
-influence = self_influence(tnet, noisy[:12], colours="together")
+influence = self_sensitivity(tnet, noisy[:12], colors="joint")
 found = binned_by_error(influence, noisy[:12], clean[:12])
 print("|noisy - clean| from   " + "  ".join(f"{low:5.2f}" for low in BINS))
 print("self-influence         " + "  ".join(f"{values['mean']:5.2f}" for values in found["bins"]))

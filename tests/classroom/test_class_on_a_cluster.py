@@ -65,10 +65,10 @@ def test_a_class_on_a_cluster_with_a_killed_worker(
     alone = grade(other, PS1, limits=LIMITS, progress=False)
     assert [row.status for row in alone] == ["right", "wrong", "nothing handed in", "unreadable"]
 
-    def no_fence_here(wanted: str | None) -> str:
-        raise AssertionError("the fence is the workers'")
+    def no_sandbox_here(wanted: str | None) -> str:
+        raise AssertionError("the sandbox is the workers'")
 
-    monkeypatch.setattr(grading, "choose_sandbox", no_fence_here)
+    monkeypatch.setattr(grading, "choose_sandbox", no_sandbox_here)
     address, size = client.scheduler.address, str(course.original(PS1, "ada").stat().st_size)
     (work.folder() / "deadly").write_text(size)
     rows = grade(course, PS1, scheduler=address, limits=LIMITS, progress=False)

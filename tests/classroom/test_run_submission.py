@@ -1,4 +1,4 @@
-"""Students' code behind the fence: what it cannot reach, what it cannot forge, and that every notebook gets to its end.
+"""Students' code in the sandbox: what it cannot reach, what it cannot forge, and that every notebook gets to its end.
 
 A start of the worker takes seconds, so many attacks stand in one notebook; what is forged comes from a worker that is none.
 """
@@ -54,7 +54,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def examined(cells: list[str], functions: list[str], answers: list[str] | None = None, **options: Any) -> SubmissionReport:
     """Examine, and demand what holds for every notebook: an outcome for each function, all of it fit for a file."""
-    options = {"fence": STRONG, "limits": PATIENT, **options}
+    options = {"sandbox": STRONG, "limits": PATIENT, **options}
     begin = time.monotonic()
     found = run_submission(cells, functions, answers or [], seed=SEED, **options)
     assert time.monotonic() - begin < options["limits"].total_seconds + 20
@@ -258,7 +258,7 @@ def test_the_seed_of_the_class_stays_outside(forge: Callable[[str], None], monke
     assert "987654321" not in jobs[0] and json.loads(jobs[0])["seed"] == examining._seed_of_arguments(987_654_321)
 
 
-@pytest.mark.parametrize("fence", [pytest.param(STRONG, marks=needs_sandbox), WEAK])
+@pytest.mark.parametrize("sandbox", [pytest.param(STRONG, marks=needs_sandbox), WEAK])
 def test_the_graders_environment_stays_outside(sandbox: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "s3cr3t")
     arguments, environment = command(sandbox, tmp_path / "job.json")
@@ -266,11 +266,11 @@ def test_the_graders_environment_stays_outside(sandbox: str, monkeypatch: pytest
     assert not {"SECRET_TOKEN", "DISPLAY", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS"} & {*environment}
 
 
-def test_a_fence_has_to_be_there_or_waived(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sandbox_has_to_be_there_or_waived(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fencing, "bubblewrap_works", lambda: False)
     assert choose_sandbox("weak") == WEAK
     for wanted in (None, STRONG):
-        with pytest.raises(SandboxMissingError, match="--fence weak"):
+        with pytest.raises(SandboxMissingError, match="--sandbox weak"):
             choose_sandbox(wanted)
     with pytest.raises(ValueError, match="must be 'bubblewrap' or 'weak'"):
         choose_sandbox("paper")
@@ -308,11 +308,11 @@ def test_of_a_prefix_python_alone_can_be_read(tmp_path: Path, monkeypatch: pytes
 
 
 @needs_sandbox
-def test_there_is_a_fence_where_one_is_needed() -> None:
+def test_there_is_a_sandbox_where_one_is_needed() -> None:
     assert choose_sandbox() == STRONG
 
 
-# --- the strong fence -------------------------------------------------------------------------------------------------------
+# --- the strong sandbox -------------------------------------------------------------------------------------------------------
 
 SPY_FILES = """
 import glob, json, os
@@ -899,7 +899,7 @@ def exchange(*a): return 1
     assert found.notes == [] and set(found.outcomes) == {*names}
 
 
-# --- both fences --------------------------------------------------------------------------------------------------------------
+# --- both sandboxes --------------------------------------------------------------------------------------------------------------
 
 COURSE_WORK = notebook("""
 # %%
@@ -1024,14 +1024,14 @@ def check_course_work(found: SubmissionReport) -> None:
 
 
 @needs_sandbox
-def test_course_work_runs_behind_the_strong_fence() -> None:
+def test_course_work_runs_behind_the_strong_sandbox() -> None:
     found = examined(COURSE_WORK, ["blend"])
     check_course_work(found)
     assert found.notes == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the worker's line needs a system of the Unix kind")
-def test_the_weak_fence_stops_accidents_and_lets_course_work_through(tmp_path: Path) -> None:
+def test_the_weak_sandbox_stops_accidents_and_lets_course_work_through(tmp_path: Path) -> None:
     course = tmp_path / "course"
     course.mkdir()
     (course / "class.json").write_text("secret")

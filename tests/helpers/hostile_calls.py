@@ -583,13 +583,13 @@ CALLS: dict[str, Call] = {
     ),
     "saliency.loss_gradient": Call(saliency.loss_gradient, lambda: {"model": network(), "x": gray(), "target": gray(1)}),
     "saliency.output_gradient": Call(saliency.output_gradient, lambda: {"model": network(), "x": gray(), "pixel": (1, 2)}),
-    "saliency.self_influence": Call(
-        saliency.self_influence,
+    "saliency.self_sensitivity": Call(
+        saliency.self_sensitivity,
         lambda: {
             "model": network(),
             "x": gray(count=1),
             "method": "exact",
-            "colours": "each",
+            "colors": "per_channel",
             "probes": 2,
             "generator": source(),
             "batch_size": 64,
@@ -597,7 +597,7 @@ CALLS: dict[str, Call] = {
     ),
     "saliency.self_sensitivity_with_error": Call(
         saliency.self_sensitivity_with_error,
-        lambda: {"model": network(), "x": gray(), "colours": "together", "probes": 2, "generator": source()},
+        lambda: {"model": network(), "x": gray(), "colors": "joint", "probes": 2, "generator": source()},
         unknown="one probe says nothing of the error",
     ),
     "saliency.check_pixel": Call(saliency.check_pixel, lambda: {"pixel": (1, 2), "x": gray()}),
@@ -755,7 +755,7 @@ CALLS: dict[str, Call] = {
             "noisy": gray(),
             "clean": gray(1),
             "shifts": (0.0, 0.1),
-            "colours": "each",
+            "colors": "per_channel",
             "seed": 0,
         },
         unknown="a value that leaves [0, 1] belongs to no photo",

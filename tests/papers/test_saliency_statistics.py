@@ -28,7 +28,7 @@ from denoise_lib.papers.saliency_statistics import (
     set_pixel,
     summary,
 )
-from denoise_lib.saliency import loss_gradient, output_gradient, output_sum, self_influence, smoothgrad, squared_error
+from denoise_lib.saliency import loss_gradient, output_gradient, output_sum, self_sensitivity, smoothgrad, squared_error
 from denoise_lib.tnet import TNet
 
 
@@ -383,10 +383,10 @@ def test_the_colours_together_deviate_with_their_mean() -> None:
     clean, noisy, sizes = deviating(channels=1)
     signed = noisy - clean
     off = torch.cat([signed + 0.9, signed - 0.9, signed], 1)
-    colours = images(3, 3, seed=4)
-    found = binned_by_error(1 - sizes, colours + off, colours)
+    colors = images(3, 3, seed=4)
+    found = binned_by_error(1 - sizes, colors + off, colors)
     assert [entry["mean"] for entry in found["bins"]] == pytest.approx([1 - size for size in DEVIATIONS])
-    each = binned_by_error((1 - sizes).expand(-1, 3, -1, -1), colours + off, colours)  # each channel by itself: another sorting
+    each = binned_by_error((1 - sizes).expand(-1, 3, -1, -1), colors + off, colors)  # each channel by itself: another sorting
     assert each["bins"][-1]["mean"] > 1 - 0.4 + 0.05
 
 
@@ -425,20 +425,20 @@ def test_bad_input_of_the_bins(influence: Any, noisy: Any, clean: Any, word: str
 # --- an intervention ---
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
-def test_a_shift_changes_nothing_for_the_identity(colours: str) -> None:
-    found = set_pixel(nn.Identity(), images(5), torch.full_like(images(5), 0.5), colours=colours)
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
+def test_a_shift_changes_nothing_for_the_identity(colors: str) -> None:
+    found = set_pixel(nn.Identity(), images(5), torch.full_like(images(5), 0.5), colors=colors)
     torch.testing.assert_close(found, torch.ones(5, len(SHIFTS), dtype=torch.float64))
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
-def test_a_value_that_would_leave_the_range_of_a_photo_is_not_set(colours: str) -> None:
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
+def test_a_value_that_would_leave_the_range_of_a_photo_is_not_set(colors: str) -> None:
     clean = torch.full((4, 3, 6, 6), 0.3, dtype=torch.float64)
-    found = set_pixel(nn.Identity(), images(4), clean, (-0.4, -0.3, 0.0, 0.7, 0.8), colours=colours)
+    found = set_pixel(nn.Identity(), images(4), clean, (-0.4, -0.3, 0.0, 0.7, 0.8), colors=colors)
     assert found.isnan().all(0).tolist() == [True, False, False, False, True] == found.isnan().any(0).tolist()
     clean[:, 1] = 0.95  # one colour of the pixel is enough
-    moved = set_pixel(nn.Identity(), images(4), clean, [0.2], colours=colours).isnan()[:, 0]
-    assert moved.all() if colours == "together" else not moved.all()
+    moved = set_pixel(nn.Identity(), images(4), clean, [0.2], colors=colors).isnan()[:, 0]
+    assert moved.all() if colors == "joint" else not moved.all()
 
 
 def test_the_shifts_are_even_and_hold_zero() -> None:
@@ -446,28 +446,28 @@ def test_the_shifts_are_even_and_hold_zero() -> None:
     np.testing.assert_allclose(np.diff(SHIFTS), 0.05)
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_pixel_is_set_to_its_clean_value_plus_the_shift(colours: str, seed: int) -> None:
+def test_the_pixel_is_set_to_its_clean_value_plus_the_shift(colors: str, seed: int) -> None:
     """For f(x) = x^2 the influence is 2 (clean + shift) at the pixel, and the mean of that over its channels."""
     noisy, clean, shifts = images(4) + 10, gray(4, seed=2), (-0.4, 0.0, 0.3)
-    found = set_pixel(Power(), noisy, clean, shifts, colours=colours, seed=seed)
+    found = set_pixel(Power(), noisy, clean, shifts, colors=colors, seed=seed)
     assert found.shape == (4, 3)
     values = found / 2 - torch.tensor(shifts, dtype=torch.float64)
-    choices = clean if colours == "each" else clean.mean(1)
+    choices = clean if colors == "per_channel" else clean.mean(1)
     for value, choice in zip(values, choices, strict=True):
         near = (choice.flatten() - value[0]).abs()
         assert float(near.min()) < 1e-12  # one of the clean values
         torch.testing.assert_close(value, choice.flatten()[near.argmin()].expand(3))  # the same one at each shift
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
-def test_nothing_but_the_pixel_is_set(colours: str) -> None:
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
+def test_nothing_but_the_pixel_is_set(colors: str) -> None:
     """The influence of a product is its left neighbour's value, which stays the noisy one at every shift."""
     noisy, clean = images(4), gray(4, seed=2)
-    found = set_pixel(LeftNeighbour(), noisy, clean, (-0.3, 0.0, 0.4), colours=colours)
+    found = set_pixel(LeftNeighbour(), noisy, clean, (-0.3, 0.0, 0.4), colors=colors)
     for value, image in zip(found, noisy, strict=True):
-        choices = (image if colours == "each" else image.mean(0)).flatten()
+        choices = (image if colors == "per_channel" else image.mean(0)).flatten()
         near = (choices - value[0]).abs()
         assert float(near.min()) < 1e-12
         torch.testing.assert_close(value, choices[near.argmin()].expand(3))
@@ -482,38 +482,38 @@ class OtherColour(nn.Module):
 
 def test_one_channel_is_set_and_the_others_stay_noisy() -> None:
     noisy, clean = images(6), gray(6, seed=2) - 0.2
-    found = set_pixel(OtherColour(), noisy, clean, (0.0, 0.5), colours="each")
+    found = set_pixel(OtherColour(), noisy, clean, (0.0, 0.5), colors="each")
     for value, image in zip(found, noisy, strict=True):
         assert float((image.flatten() - value[0]).abs().min()) < 1e-12 and float(value[1]) == pytest.approx(float(value[0]))
     # All of them set: the sum over a block of 2 x[c] (clean + shift), over three channels.
-    together = set_pixel(OtherColour(), noisy, clean, (0.0, 0.5), colours="together")
+    together = set_pixel(OtherColour(), noisy, clean, (0.0, 0.5), colors="joint")
     torch.testing.assert_close(together[:, 1] - together[:, 0], torch.ones(6, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("colours", ["each", "together"])
-def test_a_shift_that_restores_the_noise_gives_the_self_influence(colours: Any) -> None:
+@pytest.mark.parametrize("colors", ["per_channel", "joint"])
+def test_a_shift_that_restores_the_noise_gives_the_self_influence(colors: Any) -> None:
     model, noisy = small_network(), images(4)
-    found = set_pixel(model, noisy, noisy - 0.125, [0.125], colours=colours, seed=3)[:, 0]
-    for value, image in zip(found, self_influence(model, noisy, colours=colours), strict=True):
+    found = set_pixel(model, noisy, noisy - 0.125, [0.125], colors=colors, seed=3)[:, 0]
+    for value, image in zip(found, self_sensitivity(model, noisy, colors=colors), strict=True):
         assert float((image - value).abs().min()) < 1e-12
 
 
 def test_the_seed_draws_the_pixels_and_the_channels() -> None:
     noisy, clean = images(4), gray(4, seed=2)
-    for colours in ("each", "together"):
-        first, again, other = (set_pixel(Power(), noisy, clean, [0.1], colours=colours, seed=seed) for seed in (1, 1, 2))
+    for colors in ("each", "together"):
+        first, again, other = (set_pixel(Power(), noisy, clean, [0.1], colors=colors, seed=seed) for seed in (1, 1, 2))
         assert torch.equal(first, again) and not torch.equal(first, other)
     # Not the same pixel of every image, and every channel has its turn.
     same = torch.arange(108.0, dtype=torch.float64).view(1, 3, 6, 6).expand(60, -1, -1, -1) / 108
-    drawn = (108 * set_pixel(Power(), same, same, [0.0], colours="each")[:, 0] / 2).round().long()
+    drawn = (108 * set_pixel(Power(), same, same, [0.0], colors="each")[:, 0] / 2).round().long()
     assert len(set((drawn % 36).tolist())) > 20 and set((drawn // 36).tolist()) == {0, 1, 2}
 
 
 def test_an_intervention_leaves_its_images_alone() -> None:
     model, noisy, clean = small_network(), images(2), images(2, seed=2)
     copies = noisy.clone(), clean.clone()
-    for colours in ("each", "together"):
-        assert not set_pixel(model, noisy, clean, [0.2], colours=colours).requires_grad
+    for colors in ("each", "together"):
+        assert not set_pixel(model, noisy, clean, [0.2], colors=colors).requires_grad
     assert torch.equal(noisy, copies[0]) and torch.equal(clean, copies[1])
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -527,7 +527,7 @@ def test_an_intervention_leaves_the_global_generator_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"clean": X[:, :1]}, "clean"), ({"colours": "some"}, "colours"), ({"seed": -1}, "seed"), ({"seed": 0.5}, "seed"),
+        ({"clean": X[:, :1]}, "clean"), ({"colors": "some"}, "colors"), ({"seed": -1}, "seed"), ({"seed": 0.5}, "seed"),
         ({"noisy": torch.full((2, 3, 6, 6), math.nan)}, "noisy"),
         ({"noisy": X[0], "clean": X[0]}, "noisy"), ({"noisy": None}, "noisy"), ({"clean": None}, "clean"),
         ({"model": "model"}, "model"), ({"shifts": []}, "shifts"), ({"shifts": None}, "shifts"),

@@ -47,7 +47,7 @@ from denoise_lib.papers.smoothgrad_claims import (
     reproduce,
 )
 from denoise_lib.pretrained.weights import load_pretrained
-from denoise_lib.saliency import self_influence
+from denoise_lib.saliency import self_sensitivity
 from denoise_lib.tnet import TNet
 
 Rows = list[dict[str, Any]]
@@ -388,12 +388,12 @@ def influences(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], Te
     """Four probes at once instead of a backward pass for each output; options, images and result of each call."""
     calls: list[tuple[dict[str, Any], Tensor, Tensor]] = []
 
-    def probed(model: nn.Module, x: Tensor, *, colours: str, generator: torch.Generator, **options: Any) -> Tensor:
-        found = self_influence(model, x, method="probes", colours=colours, probes=4, generator=generator)  # type: ignore[arg-type]
-        calls.append(({"colours": colours, **options}, x, found))
+    def probed(model: nn.Module, x: Tensor, *, colors: str, generator: torch.Generator, **options: Any) -> Tensor:
+        found = self_sensitivity(model, x, method="probes", colors=colors, probes=4, generator=generator)  # type: ignore[arg-type]
+        calls.append(({"colors": colors, **options}, x, found))
         return found
 
-    monkeypatch.setattr(smoothgrad_claims, "self_influence", probed)
+    monkeypatch.setattr(smoothgrad_claims, "self_sensitivity", probed)
     return calls
 
 
@@ -410,7 +410,7 @@ def test_self_influence_by_network_colours_and_level(
     assert told == [("tnet", "each", 0.0, "exact"), *exact, *probed]
     spread = noisy.amax((1, 2, 3)) - noisy.amin((1, 2, 3))
     for row, (options, x, found) in zip(rows, influences, strict=True):
-        assert options == {"colours": row["colours"], "method": row["method"], "probes": 9}
+        assert options == {"colors": {"each": "per_channel", "together": "joint"}[row["colours"]], "method": row["method"], "probes": 9}
         wanted = binned_by_error(found, noisy, clean)
         assert {name: row[name] for name in wanted} == wanted and row["network"]
         assert [value["from"] for value in row["bins"]] == list(BINS) and is_summary(row["difference"], 7)

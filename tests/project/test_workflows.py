@@ -48,7 +48,7 @@ def test_each_step_calls_a_make_target_or_a_known_action(step: dict[str, Any]) -
 
 def test_all_that_make_test_checks_is_checked_there_too() -> None:
     (parts,) = re.findall(r'for part in ([a-z "]+); do', MAKEFILE)
-    more = {"run", "colab", "colab-image", "hardships", "results", "portable", "report-failure"}
+    more = {"run", "colab", "colab-image", "robustness", "results", "portable", "report-failure"}
     checked = set(parts.replace('"', "").split())
     assert len(checked) == 6 and checked | more <= called()
 

@@ -1,7 +1,7 @@
-"""A fence around a student's code: no network, no files but its own, no end to the process that reaches further.
+"""A sandbox around a student's code: no network, no files but its own, no end to the process that reaches further.
 
 On Linux it is bubblewrap, the same walls that Flatpak stands in: an empty file system in which Python and the library can be
-read, a home that is thrown away, no network at all. Elsewhere there is the weak fence of the worker, which a student who means
+read, a home that is thrown away, no network at all. Elsewhere there is the weak sandbox of the worker, which a student who means
 harm can get over, and which has to be asked for.
 """
 
@@ -24,7 +24,7 @@ STRONG, WEAK = "bubblewrap", "weak"
 HOME = "/home/student"
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/alternatives")
 MACHINE = ("/sys", "/proc/self", "/proc/stat", "/proc/cpuinfo", "/proc/meminfo")
-"""What packages read to count processors; behind the strong fence they are the kernel's to show."""
+"""What packages read to count processors; in bubblewrap's sandbox they are the kernel's to show."""
 SETTINGS = ("/usr/etc", "/usr/local/etc")
 """Folders of SYSTEM that may hold an administrator's tokens, and that nothing here needs."""
 PARTS = ("bin", "lib", "lib64", "share", "ssl", "pyvenv.cfg")
@@ -44,7 +44,7 @@ ENVIRONMENT = {
 
 
 class SandboxMissingError(RuntimeError):
-    """There is no fence on this machine, and none was waived."""
+    """There is no sandbox on this machine, and none was waived."""
 
 
 @functools.cache
@@ -60,12 +60,12 @@ def choose_sandbox(wanted: str | None = None) -> str:
     if wanted == WEAK:
         return WEAK
     if wanted not in (None, STRONG):
-        raise ValueError(f"the fence must be {STRONG!r} or {WEAK!r}, but is {wanted!r}; for example {STRONG!r}.")
+        raise ValueError(f"the sandbox must be {STRONG!r} or {WEAK!r}, but is {wanted!r}; for example {STRONG!r}.")
     if bubblewrap_works():
         return STRONG
     raise SandboxMissingError(
         "students' code runs behind bubblewrap, which is missing or not allowed here; install it (Debian, Ubuntu: apt install "
-        "bubblewrap), grade in a Linux container, or pass --fence weak, which stops accidents but nobody who means harm."
+        "bubblewrap), grade in a Linux container, or pass --sandbox weak, which stops accidents but nobody who means harm."
     )
 
 
@@ -91,7 +91,7 @@ def _packages() -> set[Path]:
 
 
 def command(sandbox: str, job: Path) -> tuple[list[str], dict[str, str]]:
-    """How the worker is started on a job, and its environment; the job's folder is read-only behind the strong fence."""
+    """How the worker is started on a job, and its environment; the job's folder is read-only in bubblewrap's sandbox."""
     start = [sys.executable, "-m", "denoise_lib.classroom.sandbox.worker"]
     if sandbox == WEAK:
         kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}

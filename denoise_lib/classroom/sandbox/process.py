@@ -1,4 +1,4 @@
-"""One worker process: started behind the fence, listened to, and ended with all that it has started.
+"""One worker process: started in the sandbox, listened to, and ended with all that it has started.
 
 What comes over the line may have been written by a student's code: nothing of it is believed that could not be true.
 """

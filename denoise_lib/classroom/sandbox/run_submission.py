@@ -1,4 +1,4 @@
-"""Examine one notebook: run it behind the fence, come back from whatever it does, and judge each function by its name.
+"""Examine one notebook: run it in the sandbox, come back from whatever it does, and judge each function by its name.
 
 A step that takes too long, or takes the process down, is noted, and the rest is done without it. So an endless loop in one
 exercise costs that exercise alone.
@@ -51,7 +51,7 @@ def run_submission(
         functions: names of the exercises, or of other functions whose message is kept as it comes.
         answers: names of variables that hold a short answer.
         seed: of the exercises' arguments, the same for a whole class.
-        fence: see `fence.choose_sandbox`.
+        sandbox: see `bubblewrap.choose_sandbox`.
         limits: of time and memory.
         files: what lies beside the job, read-only.
         definitions_alone: of the cells, run only what defines something: no training again.
@@ -75,7 +75,7 @@ def run_submission(
             "seed": seed, "skip": [*stops], "definitions_alone": definitions_alone, "memory_gb": limits.memory_gb,
             "weak": sandbox == WEAK, "readable": readable,
         }  # fmt: skip
-        # A folder for each process: behind the weak fence it is the student's home, and may be in any state afterwards.
+        # A folder for each process: in the weak sandbox it is the student's home, and may be in any state afterwards.
         with tempfile.TemporaryDirectory(prefix="denoise-class-", ignore_cleanup_errors=True) as scratch:
             for name, content in (files or {}).items():
                 (Path(scratch) / name).write_bytes(content)
@@ -94,7 +94,7 @@ def run_submission(
 
 
 def _seed_of_arguments(seed: int) -> int:
-    """The seed that goes behind the fence: the class's own, from which the right letters follow, cannot be told from it."""
+    """The seed that goes in the sandbox: the class's own, from which the right letters follow, cannot be told from it."""
     return int.from_bytes(hashlib.sha256(f"arguments {seed}".encode()).digest()[:4])
 
 

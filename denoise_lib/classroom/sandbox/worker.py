@@ -1,4 +1,4 @@
-"""Runs behind the fence: a student's cells, then each function on the exercises' arguments. What it finds is judged outside.
+"""Runs in the sandbox: a student's cells, then each function on the exercises' arguments. What it finds is judged outside.
 
 The job is a JSON file. What comes of it is told line by line, as JSON, on what was the standard output; there the grader sees
 which step is at work when a step takes too long or takes the process down, and starts again without it.
@@ -278,7 +278,7 @@ def outputs_of(make_network: Callable[[], Any], job: dict[str, Any]) -> dict[str
 
 
 def install_audit_hook(readable: list[Path]) -> None:
-    """Where the system has no fence: refuse what Python can see. It cannot be taken down, but machine code gets through."""
+    """Where the system has no sandbox: refuse what Python can see. It cannot be taken down, but machine code gets through."""
     here = Path.cwd().resolve()
     roots = [*(folder.resolve() for folder in readable), here]
     denied = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.system", "os.kill", "ctypes.",

@@ -1,4 +1,4 @@
-"""The hardships are hard: small notebooks that break each rule are caught."""
+"""The checks of robustness are strict: small notebooks that break each rule are caught."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def port() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-def test_there_is_no_network_behind_the_fence(port: int) -> None:
+def test_there_is_no_network_behind_the_sandbox(port: int) -> None:
     socket.create_connection(("127.0.0.1", port), timeout=10).close()
     (inside,) = in_the_sandbox([notebook_of(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), timeout=10)")])
     (complaint,) = complaints(inside)

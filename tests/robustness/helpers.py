@@ -1,4 +1,4 @@
-"""A fence without network, with a disk that is read-only or full; notebooks that are run twice, or killed; what is demanded."""
+"""A sandbox without network, with a disk that is read-only or full; notebooks that are run twice, or killed; what is demanded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = {path.stem: path for path in sorted((ROOT / "notebooks" / "src").glob("*.py"))}
 CAPSTONE = ROOT / "notebooks" / "assignments" / "src" / "capstone_beat_tnet.py"
 READ_ONLY = ROOT / "notebooks"
-"""Where a student runs them; behind the fence, the checkout can only be read."""
+"""Where a student runs them; in the sandbox, the checkout can only be read."""
 HOME = Path("/home/student")
 WRITABLE = HOME / "course"
 ROOMY, TIGHT = 2**29, 2**24
@@ -56,7 +56,7 @@ class Outcome:
     """Files in the folder afterwards, and torn ones and checkpoints anywhere in the home."""
 
 
-def fence(size: int) -> list[str]:
+def sandbox(size: int) -> list[str]:
     """Bubblewrap's command line: no network, an empty home and /tmp of `size` bytes, and a checkout that can only be read."""
     walls = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev"]
     for folder in ("/tmp", str(HOME)):
@@ -70,8 +70,8 @@ def fence(size: int) -> list[str]:
 
 
 def in_the_sandbox(notebooks: list[NotebookNode], *, folder: Path = READ_ONLY, size: int = ROOMY) -> list[Outcome]:
-    """Execute notebooks one after the other behind one fence, each in a kernel of its own; what one writes, the next finds."""
-    command = [*fence(size), sys.executable, str(Path(__file__).parent / "inside.py"), str(folder)]
+    """Execute notebooks one after the other in one sandbox, each in a kernel of its own; what one writes, the next finds."""
+    command = [*sandbox(size), sys.executable, str(Path(__file__).parent / "inside.py"), str(folder)]
     done = subprocess.run(command, input=json.dumps(notebooks), capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return [Outcome(**{**report, "notebook": nbformat.from_dict(report["notebook"])}) for report in json.loads(done.stdout)]
@@ -196,8 +196,8 @@ def sanitized(text: str) -> str:
 
 
 def write_peaks(peaks: Iterable[tuple[str, int]]) -> None:
-    """Keep the measured memory in build/hardships/memory.json, in megabytes."""
-    path = ROOT / "build" / "hardships" / "memory.json"
+    """Keep the measured memory in build/robustness/memory.json, in megabytes."""
+    path = ROOT / "build" / "robustness" / "memory.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     known |= {name: round(peak / 1e6) for name, peak in peaks}

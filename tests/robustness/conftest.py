@@ -1,4 +1,4 @@
-"""The runs behind the fence, two at a time; without bubblewrap there is none to run behind."""
+"""The runs in the sandbox, two at a time; without bubblewrap there is none to run behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs behind the fence: execute notebooks one after the other in a folder, and report what came of each.
+"""What runs in the sandbox: execute notebooks one after the other in a folder, and report what came of each.
 
 `python inside.py FOLDER` reads the notebooks from its input and writes the reports to its output: a pipe needs
 no disk.

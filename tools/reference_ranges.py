@@ -1,4 +1,4 @@
-"""Measure the reference bands of the notebooks' headline numbers: `python -m tools.bands`.
+"""Measure the reference ranges of the notebooks' headline numbers: `python -m tools.reference_ranges`.
 
 Each notebook is executed with several seeds (the environment variable DENOISE_SEED, which its set-up cell reads), on one
 thread, and the band of a number is its mean plus or minus four standard deviations over the seeds.
@@ -24,7 +24,7 @@ WIDTH = 4.0
 
 def main(arguments: list[str] | None = None) -> int:
     """Execute all notebooks with all seeds, and write the bands; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bands", description="Measure the headline numbers' bands.")
+    parser = argparse.ArgumentParser(prog="python -m tools.reference_ranges", description="Measure the headline numbers' bands.")
     parser.add_argument("--folder", type=Path, default=Path("notebooks"))
     parser.add_argument("--build", type=Path, default=Path("build/bands"), help="where the executed copies go")
     parser.add_argument("--seeds", type=int, default=5)
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
                 values.setdefault(line.key, []).append(float(line.value))
     content = {
         "about": "Headline numbers of the notebooks over several seeds; a band is mean +- 4 standard deviations.",
-        "command": f"python -m tools.bands --seeds {options.seeds}",
+        "command": f"python -m tools.reference_ranges --seeds {options.seeds}",
         "machine": machine(torch.device("cpu")),
         "bands": {key: band(numbers) for key, numbers in values.items()},
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import bands, notebooks
+from tools import notebooks, reference_ranges
 
 SOURCE = '''# %%
 import os
@@ -33,7 +33,7 @@ def measure(folder: Path, more: str = "") -> tuple[int, Path]:
     assert notebooks.main(["--folder", str(folder), "pair"]) == 0
     output = folder.parent / "bands.json"
     arguments = ["--folder", str(folder), "--build", str(folder.parent / "build"), "--seeds", "2", "--output", str(output)]
-    return bands.main(arguments), output
+    return reference_ranges.main(arguments), output
 
 
 def test_a_band_is_mean_plus_or_minus_four_standard_deviations(folder: Path) -> None:
@@ -53,5 +53,5 @@ def test_a_cell_that_raises_leaves_the_old_bands(folder: Path, capsys: pytest.Ca
 
 def test_one_seed_gives_no_band(folder: Path) -> None:
     with pytest.raises(SystemExit):
-        bands.main(["--folder", str(folder), "--seeds", "1"])
+        reference_ranges.main(["--folder", str(folder), "--seeds", "1"])
     assert os.environ["DENOISE_SEED"] == "0"
