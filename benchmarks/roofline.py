@@ -120,9 +120,7 @@ def benchmark_limits(repeats: int = 9, device: torch.device | str | None = None)
         costs = {told: Cost(*(value / repeats for value in astuple(cost))) for told, cost in meter.costs.items()}
         least = {told: max(cost.flops / peak, cost.bytes / copied) for told, cost in costs.items()}
         total = {"flops": sum(cost.flops for cost in costs.values()), "bytes": sum(cost.bytes for cost in costs.values())}
-        rows.append(
-            {"name": f"{name}: step", "seconds": seconds, **total, "times_the_limit": seconds / sum(least.values())}
-        )
+        rows.append({"name": f"{name}: step", "seconds": seconds, **total, "times_the_limit": seconds / sum(least.values())})
         for told in sorted(costs, key=lambda one: -costs[one].seconds)[:SHOWN]:
             rows.append(
                 {"name": f"{name}: {told}", **asdict(costs[told]), "times_the_limit": costs[told].seconds / least[told]}

@@ -363,5 +363,3 @@ def _gradient(score: Score, x: Tensor, context: Tensor | None = None) -> Tensor:
 def _plain(x: Tensor) -> Tensor:
     """x without its own history; a copy of what was made in torch.inference_mode(), of which no gradients can be taken."""
     return x.clone() if x.is_inference() else x.detach()
-
-

@@ -253,5 +253,3 @@ def _conv_chain(*widths: int) -> nn.Sequential:
     for width_in, width_out in pairwise(widths):
         layers += [nn.Conv2d(width_in, width_out, 3, padding=1), nn.LeakyReLU(0.01)]
     return nn.Sequential(*layers)
-
-

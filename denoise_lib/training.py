@@ -237,7 +237,9 @@ def _loss_of(loss_function: Loss, output: Tensor, target: Tensor) -> Tensor:
     """The loss of one batch. Values are not looked at: that would stall a GPU on every step."""
     value = loss_function(check_tensor(output, "the model's output").float(), target)
     if not isinstance(value, Tensor) or value.dim():
-        raise TypeError(f"loss must return one number, as a tensor without axes, such as a mean, but returned {describe(value)}.")
+        raise TypeError(
+            f"loss must return one number, as a tensor without axes, such as a mean, but returned {describe(value)}."
+        )
     if not value.requires_grad:
         raise ValueError("the loss has no gradient: model and loss must compute with tensors, without detach() or no_grad().")
     return value
@@ -281,7 +283,9 @@ def _scheduler(
     if callable(schedule):
         scheduler = check_function(schedule, "schedule", "optimizer", "steps")(optimizer, steps)
         if not isinstance(scheduler, LRScheduler):
-            raise TypeError(f"schedule must return a torch scheduler, such as StepLR(optimizer, 100), not {describe(scheduler)}.")
+            raise TypeError(
+                f"schedule must return a torch scheduler, such as StepLR(optimizer, 100), not {describe(scheduler)}."
+            )
         return scheduler
     if check_choice(schedule, "schedule", SCHEDULES) == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)

@@ -545,7 +545,12 @@ def test_nothing_is_left_behind() -> None:
     ):  # fmt: skip
         assert not shown.requires_grad
     slope = torch.ones(2)
-    for value in (mean_distance(kernels), matched_gaussian(kernels), center_contrast(kernels, kernels), elongation(kernels, slope)):
+    for value in (
+        mean_distance(kernels),
+        matched_gaussian(kernels),
+        center_contrast(kernels, kernels),
+        elongation(kernels, slope),
+    ):
         assert value.isfinite().all()
     assert radius(kernels[0], (4, 4)) > 0
     assert model.training and torch.equal(x, copy) and torch.equal(kernels, stored)

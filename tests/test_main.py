@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from told_errors import line_of_error
 from torch import Tensor
 
 import denoise_lib
-from benchmarks import run as speed
 from denoise_lib import data, training
 from denoise_lib.__main__ import EPILOG, build_parser, main
 from denoise_lib.internal import atomic_write
@@ -54,13 +54,6 @@ def tiny(monkeypatch: pytest.MonkeyPatch, small_train: Tensor, small_test: Tenso
     monkeypatch.setattr(unet_vs_autoencoder, "mnist", fake)
     monkeypatch.setattr(data, "mnist", fake)
     return sets
-
-
-def lines_of_error(capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that an error may print."""
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1 and error.endswith("\n")
-    return error
 
 
 def test_python_m_denoise_lib() -> None:
@@ -152,7 +145,7 @@ def test_reproduce_baselines() -> None:
 )
 def test_bad_values_of_reproduce(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*REPRODUCE, *arguments]) == 1
-    assert words in lines_of_error(capsys)
+    assert words in line_of_error(capsys)
     assert not Path("out/table.json").exists()
 
 
@@ -160,7 +153,7 @@ def test_a_damaged_results_file(capsys: pytest.CaptureFixture[str]) -> None:
     Path("out").mkdir()
     Path("out/table.json").write_text("{")
     assert main(REPRODUCE) == 1
-    assert "table.json is damaged" in lines_of_error(capsys)
+    assert "table.json is damaged" in line_of_error(capsys)
 
 
 def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +161,7 @@ def test_an_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) ->
     with pytest.warns(RuntimeWarning, match="could not write the checkpoint"):
         status = main([*REPRODUCE, "--epochs", "1", "--seeds", "1", "--networks", "unet", "--levels", "mild"])
     assert status == 1
-    assert "out" in lines_of_error(capsys)
+    assert "out" in line_of_error(capsys)
 
 
 # --- reproduce, on photos ------------------------------------------------------------------------------------------------
@@ -275,7 +268,7 @@ def test_baselines_on_photos(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_values_of_reproduce_on_photos(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     assert main([*PHOTOS, *arguments]) == 1
-    assert words in lines_of_error(capsys)
+    assert words in line_of_error(capsys)
     assert not Path("out/photos.json").exists()
 
 
@@ -292,7 +285,7 @@ def test_networks_that_are_none(
 ) -> None:
     monkeypatch.setattr(noise2noise_tnet, "reproduce", lambda *_, **__: {})
     assert main([*PHOTOS, *arguments]) == 1
-    assert "network" in lines_of_error(capsys)
+    assert "network" in line_of_error(capsys)
 
 
 @pytest.mark.usefixtures("few_pairs")
@@ -348,7 +341,7 @@ def test_reproduce_saliency(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SALIENCY, "--cell", "4"]) == 0
     assert "done" not in capsys.readouterr().out
     assert main([*SALIENCY, "--cell", "4", "--samples", "2"]) == 1
-    assert "claims.json has results of other photos or settings" in lines_of_error(capsys)
+    assert "claims.json has results of other photos or settings" in line_of_error(capsys)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +391,7 @@ def test_the_options_of_the_claims(
 def test_bad_values_of_the_claims(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     assert main([*SALIENCY, *arguments]) == 1
-    assert words in lines_of_error(capsys)
+    assert words in line_of_error(capsys)
     assert not Path("out/claims.json").exists()
 
 
@@ -414,14 +407,14 @@ def test_a_damaged_file_of_claims(capsys: pytest.CaptureFixture[str]) -> None:
     Path("out").mkdir()
     Path("out/claims.json").write_text("{")
     assert main(SALIENCY) == 1
-    assert "claims.json is damaged" in lines_of_error(capsys)
+    assert "claims.json is damaged" in line_of_error(capsys)
 
 
 @pytest.mark.usefixtures("quick_claims")
 def test_the_claims_do_not_go_into_another_papers_file(capsys: pytest.CaptureFixture[str]) -> None:
     atomic_write.write_json(Path("out/claims.json"), {"runs": []})
     assert main(SALIENCY) == 1
-    assert "claims.json" in lines_of_error(capsys)
+    assert "claims.json" in line_of_error(capsys)
 
 
 @pytest.mark.usefixtures("quick_claims")
@@ -506,14 +499,14 @@ def test_training_twice_under_one_name_trains_twice() -> None:
 )
 def test_bad_values_of_train(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TRAIN, *arguments]) == 1
-    assert words in lines_of_error(capsys)
+    assert words in line_of_error(capsys)
     assert not Path("mine.safetensors").exists()
 
 
 def test_a_checkpoint_of_another_training(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.checkpoint").write_text("no checkpoint")
     assert main(TRAIN) == 1
-    assert "mine.checkpoint is no checkpoint" in lines_of_error(capsys)
+    assert "mine.checkpoint is no checkpoint" in line_of_error(capsys)
 
 
 def test_a_failed_download(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -522,7 +515,7 @@ def test_a_failed_download(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
     monkeypatch.setattr(data, "mnist", fail)
     assert main([*TRAIN, "--data", "full"]) == 1
-    assert lines_of_error(capsys) == "error: could not download.\n"
+    assert line_of_error(capsys) == "error: could not download.\n"
 
 
 def test_ctrl_c_and_the_same_command_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -643,7 +636,7 @@ def test_bad_values_of_train_on_photos(
     arguments: list[str], words: str, album: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*TRAIN, "--photos", album, *arguments]) == 1
-    assert words in lines_of_error(capsys)
+    assert words in line_of_error(capsys)
     assert os.listdir(".") == ["album"]
 
 
@@ -769,7 +762,7 @@ def test_older_results_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     snapshot()
     Path("photo-before-after.png").write_text("mine")
     assert main([*DENOISE, "photo.png"]) == 1
-    assert "photo-before-after.png is already there; choose another output, or add --force" in lines_of_error(capsys)
+    assert "photo-before-after.png is already there; choose another output, or add --force" in line_of_error(capsys)
     assert Path("photo-before-after.png").read_text() == "mine" and not Path("photo-denoised.png").exists()
     assert main([*DENOISE, "photo.png", "--force"]) == 0
     assert read_photo("photo-before-after.png").height > 21
@@ -779,16 +772,16 @@ def test_older_results_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_photo_and_no_result_of_the_same_command_is_written_over(capsys: pytest.CaptureFixture[str]) -> None:
     before = snapshot().read_bytes()
     assert main([*DENOISE, "photo.png", "--output", "photo.png", "--force"]) == 1
-    assert "photo.png is one of the photos" in lines_of_error(capsys)
+    assert "photo.png is one of the photos" in line_of_error(capsys)
     snapshot("photo-denoised.png", seed=1)
     kept = Path("photo-denoised.png").read_bytes()
     assert main([*DENOISE, "photo.png", "photo-denoised.png", "--force"]) == 1
-    assert "photo-denoised.png is one of the photos" in lines_of_error(capsys)
+    assert "photo-denoised.png is one of the photos" in line_of_error(capsys)
     assert main([*DENOISE, "photo.png", "photo-denoised.png", "--output", "one.png"]) == 1
-    assert "one.png is one of the photos, or already the result of one" in lines_of_error(capsys)
+    assert "one.png is one of the photos, or already the result of one" in line_of_error(capsys)
     snapshot("other/photo.jpg", seed=2)
     assert main([*DENOISE, "photo.png", "other/photo.jpg", "--output", "out", "--force"]) == 1
-    assert "already the result of one" in lines_of_error(capsys)
+    assert "already the result of one" in line_of_error(capsys)
     assert Path("photo.png").read_bytes() == before and Path("photo-denoised.png").read_bytes() == kept
 
 
@@ -809,14 +802,14 @@ def test_no_photo_and_no_result_of_the_same_command_is_written_over(capsys: pyte
 def test_bad_values_of_denoise(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     snapshot()
     assert main([*DENOISE, "photo.png", *arguments]) == 1
-    assert words in lines_of_error(capsys)
+    assert words in line_of_error(capsys)
     assert sorted(os.listdir(".")) == ["photo.png", "shipped"]
 
 
 @pytest.mark.usefixtures("shipped")
 def test_a_folder_is_no_photo(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*DENOISE, "shipped", "--output", "out"]) == 1
-    assert "shipped cannot be read as a photo" in lines_of_error(capsys)
+    assert "shipped cannot be read as a photo" in line_of_error(capsys)
     assert os.listdir(".") == ["shipped"]
 
 
@@ -842,71 +835,14 @@ def test_ctrl_c_while_a_photo_is_denoised(
     assert sorted(os.listdir(".")) == ["photo.png", "shipped"]
 
 
-# --- benchmark -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Parts that take no time, and which of them were measured."""
-    names: list[str] = []
-
-    def rows(name: str) -> list[dict[str, Any]]:
-        names.append(name)
-        return [{"name": f"{name} by us", "seconds": 0.0123, "times_the_first": 1.0}]
-
-    monkeypatch.setattr(speed, "PARTS", {name: lambda name=name: rows(name) for name in ("saliency", "slider")})
-    return names
-
-
-@pytest.mark.parametrize(
-    ("parts", "expected"), [([], ["saliency", "slider"]), (["slider"], ["slider"]), (["slider", "saliency"],) * 2]
-)
-def test_benchmark(parts: list[str], expected: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", *parts, "--output", "out/speed.json"]) == 0
-    assert measured == expected and list(results.read_results("out/speed.json")["parts"]) == expected
-    output = capsys.readouterr().out
-    assert all(f"| {name} | {name} by us | 12.3 | 1.00 |" in output for name in expected)
-    assert "results: out/speed.json" in output
-
-
-def test_the_default_file_of_a_benchmark(measured: list[str]) -> None:
-    assert main(["benchmark"]) == 0
-    assert os.listdir("results") == ["benchmark.json"] and measured == ["saliency", "slider"]
-
-
-def test_a_benchmark_keeps_the_other_part(measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    for part in ("saliency", "slider"):
-        assert main(["benchmark", part]) == 0
-    assert list(results.read_results("results/benchmark.json")["parts"]) == measured == ["saliency", "slider"]
-    assert "saliency by us" in capsys.readouterr().out.split("results:")[1]
-
-
-@pytest.mark.parametrize("parts", [["speed"], ["Slider"], ["slider,saliency"]])
-def test_unknown_parts_of_the_benchmark(parts: list[str], measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", *parts]) == 1
-    assert f"part must be one of 'saliency', 'slider', 'grading', but is {parts[0]!r}" in lines_of_error(capsys)
-    assert not measured and os.listdir(".") == []
-
-
-def test_a_damaged_file_of_a_benchmark(measured: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    Path("speed.json").write_text("{")
-    assert main(["benchmark", "--output", "speed.json"]) == 1
-    assert "speed.json is damaged" in lines_of_error(capsys) and not measured
-
-
-@pytest.mark.usefixtures("measured")
-def test_a_benchmark_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("out").write_text("in the way")
-    assert main(["benchmark", "--output", "out/speed.json"]) == 1
-    assert "out" in lines_of_error(capsys)
-
-
 # --- weights -------------------------------------------------------------------------------------------------------------
 
 
 def test_weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     unet_vs_autoencoder.reproduce([unet_vs_autoencoder.Run("unet", "mild", data="small", epochs=1)], "table.json", device="cpu")
-    unet_vs_autoencoder.export_weights([unet_vs_autoencoder.Run("unet", "mild", data="small", epochs=1)], "table.json", "shipped")
+    unet_vs_autoencoder.export_weights(
+        [unet_vs_autoencoder.Run("unet", "mild", data="small", epochs=1)], "table.json", "shipped"
+    )
     monkeypatch.setattr(weights, "_folder", lambda: tmp_path / "shipped")
     capsys.readouterr()
     assert main(["weights"]) == 0
@@ -915,11 +851,11 @@ def test_weights(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert main(["weights", "unet-mild"]) == 0
     assert json.loads(capsys.readouterr().out) == card
     assert main(["weights", "unet-wild"]) == 1
-    assert "'unet-mild'" in lines_of_error(capsys)
+    assert "'unet-mild'" in line_of_error(capsys)
     (tmp_path / "shipped" / "unet-mild.json").write_text("{")
     for arguments in (["weights"], ["weights", "unet-mild"]):
         assert main(arguments) == 1
-        assert "unet-mild.json" in lines_of_error(capsys)
+        assert "unet-mild.json" in line_of_error(capsys)
 
 
 def test_weights_of_a_colour_network_are_listed(
@@ -931,3 +867,11 @@ def test_weights_of_a_colour_network_are_listed(
     assert main(["weights"]) == 0
     output = capsys.readouterr().out
     assert "tnet" in output and "43,064" in output and "25.31" in output
+
+
+# --- benchmark ---
+
+
+def test_the_old_spelling_says_where_the_benchmarks_went(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", "slider"]) == 1
+    assert "python -m benchmarks slider" in line_of_error(capsys)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 
-CELLS = ("from denoise_lib.explorers import course_explorers", "course_explorers()")
+CELLS = ("from denoise_lib.display import course_explorers", "course_explorers()")
 
 
 def write_app(path: Path) -> Path:

@@ -24,7 +24,9 @@ WIDTH = 4.0
 
 def main(arguments: list[str] | None = None) -> int:
     """Execute all notebooks with all seeds, and write the bands; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.reference_ranges", description="Measure the headline numbers' bands.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.reference_ranges", description="Measure the headline numbers' bands."
+    )
     parser.add_argument("--folder", type=Path, default=Path("notebooks"))
     parser.add_argument("--build", type=Path, default=Path("build/bands"), help="where the executed copies go")
     parser.add_argument("--seeds", type=int, default=5)

@@ -1,6 +1,6 @@
 """Execute copies of all notebooks, render each as a page, and compare their headline numbers with the reference bands.
 
-A notebook prints a headline number with `denoise_lib.results.headline`; its line is what is read here.
+A notebook prints a headline number with `denoise_lib.display.headline`; its line is what is read here.
 """
 
 from __future__ import annotations

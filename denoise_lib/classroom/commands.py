@@ -53,7 +53,9 @@ def add_parser(commands: Any) -> None:
         "--scheduler", metavar="ADDRESS", help="of Dask, such as tcp://192.168.0.10:8786: students' code runs on its workers, "
         "behind their bubblewrap; the course's folder stays here"
     )  # fmt: skip
-    one.add_argument("--sandbox", "--fence", choices=["bubblewrap", "weak"], help="how students' code is kept in (default: bubblewrap)")
+    one.add_argument(
+        "--sandbox", "--fence", choices=["bubblewrap", "weak"], help="how students' code is kept in (default: bubblewrap)"
+    )
     one.add_argument(
         "--seconds", type=float, default=10.0, help="for each function; a cell has twice as long (default %(default)g)"
     )
@@ -119,7 +121,9 @@ def _grade(options: argparse.Namespace) -> int:
     from .sandbox.process import Limits
 
     check_count(options.jobs, "--jobs", example=2)
-    sandbox = options.sandbox if options.scheduler else choose_sandbox(options.sandbox)  # the workers have sandboxes of their own
+    sandbox = (
+        options.sandbox if options.scheduler else choose_sandbox(options.sandbox)
+    )  # the workers have sandboxes of their own
     if sandbox == WEAK:
         print("the sandbox is weak: it stops accidents, and nobody who means harm.")
     seconds = check_number(options.seconds, "--seconds", 0, 3600, open_low=True, example=10)

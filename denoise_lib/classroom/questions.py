@@ -74,5 +74,7 @@ class Question:
             return Outcome(self.name, NOT_ATTEMPTED, None, f"not attempted: the answer is one letter from A to {max(known)}.")
         wrong = known[given]
         return (
-            Outcome(self.name, RIGHT, None, "right.") if wrong is None else Outcome(self.name, WRONG, wrong.mistake, wrong.feedback)
+            Outcome(self.name, RIGHT, None, "right.")
+            if wrong is None
+            else Outcome(self.name, WRONG, wrong.mistake, wrong.feedback)
         )

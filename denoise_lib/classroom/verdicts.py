@@ -195,7 +195,8 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, sandbox: str
     found = run_submission(
         sources,
         functions, [item.name for item in todo if item.kind == "question"],
-        seed=seed, sandbox=choose_sandbox(sandbox), limits=limits, files=files, definitions_alone=leaderboard.NETWORK in functions,
+        seed=seed, sandbox=choose_sandbox(sandbox), limits=limits, files=files,
+        definitions_alone=leaderboard.NETWORK in functions,
     )  # fmt: skip
     result: dict[str, Any] = {"status": HANDED_IN, "notes": [*notes, *found.notes], "items": {}, "psnr": None}
     result["stopped"] = bool(found.notes)

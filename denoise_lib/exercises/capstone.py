@@ -55,7 +55,9 @@ def unpack_weights(text: str) -> dict[str, Tensor]:
         raise TypeError(f"text must be what submit_network shows, but is {describe(text)}.")
     found = _PACKED.findall(text)
     if not found:
-        raise ValueError("there are no weights in this text; expected denoise-weights: and what follows, as submit_network shows it.")
+        raise ValueError(
+            "there are no weights in this text; expected denoise-weights: and what follows, as submit_network shows it."
+        )
     try:
         return load(base64.b64decode(found[-1], validate=True))
     except (ValueError, TypeError, KeyError, RuntimeError, AssertionError, SafetensorError) as error:  # made up by hand

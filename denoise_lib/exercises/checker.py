@@ -1,6 +1,6 @@
 """The exercises' checks: `check.NAME(function)` says not attempted, right, or wrong *in this named way*.
 
-    from denoise_lib.checks import check
+    from denoise_lib.exercises import check
     check.blend(my_blend)       # what it is, with the evidence
     check.blend.hint()          # three levels, one at a time
     check.blend.solution()      # last of all

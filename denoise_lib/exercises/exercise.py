@@ -19,6 +19,8 @@ from torch import Tensor
 from ..internal.checks import check_generator, check_images, describe
 
 NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
+
+
 @dataclass(frozen=True)
 class Mistake:
     """A wrong answer that people give."""

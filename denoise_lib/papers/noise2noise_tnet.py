@@ -54,6 +54,8 @@ TABLE_2_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "unet-separate": Noise2NoiseUNet,
     "tiny-denoiser": TinyDenoiser,
 }
+
+
 @dataclass(frozen=True)
 class PhotoRecipe:
     """How a network is trained, apart from its learning rate."""

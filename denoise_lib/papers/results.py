@@ -44,7 +44,9 @@ def read_results(name_or_path: str | os.PathLike[str]) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"the results file {path.name} is damaged ({error}); restore it from the repository.") from None
     if not isinstance(content, dict):
-        raise ValueError(f"the results file {path.name} is damaged (it holds {describe(content)}); restore it from the repository.")
+        raise ValueError(
+            f"the results file {path.name} is damaged (it holds {describe(content)}); restore it from the repository."
+        )
     return content
 
 
@@ -132,5 +134,3 @@ def readme_table(content: dict[str, Any]) -> str:
 def format_mse(mean: float, std: float | None = None) -> str:
     """'0.00487 ± 0.00003'; the deviation is left out where there is one seed."""
     return f"{check_real(mean, 'mean'):.5f}" + (f" ± {check_real(std, 'std'):.5f}" if std is not None else "")
-
-

@@ -49,6 +49,8 @@ NOISE_LEVELS = (0.0, 0.05, 0.15)
 STORED_COLORS = {"per_channel": "each", "joint": "together"}
 """How `colors` stands in results that were measured, whose words stay."""
 PHOTO_NETWORKS = ("tnet", "tiny-denoiser", "noise2noise-unet")
+
+
 def reproduce(
     source: str, output: str | Path, *, cell: int = 8, about: str = "", count: int = 240, n_samples: int = 50,
     parts: Sequence[str] = (), progress: bool = True,
@@ -206,7 +208,9 @@ def measure_self_influence(noisy: Tensor, clean: Tensor, probes: int = 64) -> li
                     for part in x.split(16)
                 ]
                 facts = binned_by_error(torch.cat(batches), noisy, clean)
-                rows.append({"network": name, "colours": STORED_COLORS[colors], "noise_level": level, "method": method, **facts})
+                rows.append(
+                    {"network": name, "colours": STORED_COLORS[colors], "noise_level": level, "method": method, **facts}
+                )
     return rows
 
 
@@ -277,7 +281,9 @@ def measure_randomised(noisy: Tensor, clean: Tensor, seeds: int = 3) -> list[dic
     for layers in range(len(names) + 1):
         row: dict[str, Any] = {"layers": layers, "last": names[-layers] if layers else "none"}
         for name, measure in maps.items():
-            likeness = [rank_correlation(measure(randomize_layers(model, layers, seed)), original[name]) for seed in range(seeds)]
+            likeness = [
+                rank_correlation(measure(randomize_layers(model, layers, seed)), original[name]) for seed in range(seeds)
+            ]
             row[name] = summary(torch.stack(likeness).mean(0))
         rows.append(row)
     # What a network that does nothing gets: its dL/dX is twice the noise.

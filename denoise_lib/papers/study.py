@@ -24,6 +24,8 @@ from ..pretrained.weights import read_weights, write_weights
 
 MARK = ".sweep"
 """A file in a sweep's folder, by which a worker sees whether it has the same disk."""
+
+
 class Named(Protocol):
     """A run: its name is unique, and a file name."""
 

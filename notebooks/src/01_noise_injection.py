@@ -52,7 +52,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.display.notebook import headline, setup_report
+from denoise_lib.display import headline, setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -62,13 +62,12 @@ print(setup_report())
 import matplotlib.pyplot as plt
 import numpy as np
 
-from denoise_lib import MILD, MODERATE, SEVERE, add_noise, mnist, mse, psnr, ssim, tile
-from denoise_lib.corruptions import Bernoulli, Impulse, PointSample, Poisson
-from denoise_lib.data import as_float_images
-from denoise_lib.display.figures import panel, picture
-from denoise_lib.display.sliders import guess_the_mu, noise_explorer, noise_filmstrip
-from denoise_lib.exercises.checker import check
-from denoise_lib.noise import Blend, Gaussian, clipped_normal_moments
+from denoise_lib import (
+    MILD, MODERATE, SEVERE, Bernoulli, Blend, Gaussian, Impulse, PointSample, Poisson, add_noise,
+    as_float_images, clipped_normal_moments, mnist, mse, psnr, ssim, tile,
+)
+from denoise_lib.display import guess_the_mu, noise_explorer, noise_filmstrip, panel, picture
+from denoise_lib.exercises import check
 
 
 def generator(offset=0):
@@ -249,7 +248,7 @@ picture(figure, "Left: mean noisy against clean value, raised in the dark. Right
 # background, but no noise.
 
 # %%
-from denoise_lib.papers.baselines import best_affine
+from denoise_lib.papers import best_affine
 
 for name, level in levels.items():
     noisy = add_noise(digits, level, generator=generator())

@@ -53,7 +53,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.display.notebook import headline, setup_report
+from denoise_lib.display import headline, setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -66,16 +66,16 @@ import numpy as np
 from IPython.display import Markdown, display
 from PIL import Image, ImageDraw, ImageFont
 
-from denoise_lib import Autoencoder, UNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
-from denoise_lib.data import NoisyImages, as_float_images, mnist
-from denoise_lib.display.figures import heat_map, learning_curves, panel, paper_show, picture, tile
-from denoise_lib.display.sliders import denoise_explorer, denoise_filmstrip
-from denoise_lib.display.views import noisy_copy
-from denoise_lib.exercises.checker import check
-from denoise_lib.internal.checkpoints import checkpoint_folder
-from denoise_lib.metrics import mse_per_image
-from denoise_lib.noise import LEVELS, Blend
-from denoise_lib.papers.results import PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, read_results
+from denoise_lib import (
+    LEVELS, Autoencoder, Blend, NoisyImages, UNet, as_float_images, checkpoint_folder, count_parameters,
+    evaluate, fit, load_pretrained, mnist, mse, mse_per_image, predict, psnr,
+)
+from denoise_lib.display import (
+    denoise_explorer, denoise_filmstrip, heat_map, learning_curves, noisy_copy, panel, paper_show,
+    picture, tile,
+)
+from denoise_lib.exercises import check
+from denoise_lib.papers import PAPER_PARAMETERS, PAPER_TABLE_1, format_mse, read_results
 
 # %% [markdown]
 # ## 2.1 The task
@@ -591,7 +591,7 @@ check.test_error(test_error)
 
 # %% [markdown]
 # **Exercise 6** (a project). Make the ablation finer: zero only the *upper* skip, or only the *lower* one. Which
-# of the two carries the gain at mild noise? Copy `UNet` from `denoise_lib/models.py`, change one line, and train
+# of the two carries the gain at mild noise? Copy `UNet` from `denoise_lib/unet.py`, change one line, and train
 # with `fit`. Or: average what the U-Net says about a digit and about its mirror image. Digits are not symmetric,
 # so predict first whether that helps.
 #

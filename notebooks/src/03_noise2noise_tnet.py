@@ -54,7 +54,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.display.notebook import headline, setup_report
+from denoise_lib.display import headline, setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -66,21 +66,21 @@ import numpy as np
 from IPython.display import Markdown
 from scipy import stats
 
-from denoise_lib import PointSample, TNet, count_parameters, evaluate, fit, load_pretrained, mse, predict, psnr
-from denoise_lib.data import NoisyPairs, photos
-from denoise_lib.display.assumptions import Targets
-from denoise_lib.display.figures import learning_curves, panel, picture, tile
-from denoise_lib.display.sliders import estimator_explorer, estimator_filmstrip, noise2noise_explorer, noise2noise_filmstrip
-from denoise_lib.exercises.capstone import PARAMETER_LIMIT, leader_board_score
-from denoise_lib.exercises.checker import check
-from denoise_lib.internal.checkpoints import checkpoint_folder
-from denoise_lib.losses import CORRUPTIONS, best_prediction, corrupted_pixel
-from denoise_lib.papers.clipping import clipping_run
-from denoise_lib.papers.noise2noise_tables import PAPER_MODELS, PAPER_RATES, format_psnr, model_name, summarize_photo_runs
-from denoise_lib.papers.pairs import photo_pairs
-from denoise_lib.papers.results import read_results
-from denoise_lib.sources.photographs import read_photo, square
-from denoise_lib.tnet import Noise2NoiseUNet, SelfEnsemble
+from denoise_lib import (
+    CORRUPTIONS, Noise2NoiseUNet, NoisyPairs, PointSample, SelfEnsemble, TNet, best_prediction,
+    checkpoint_folder, corrupted_pixel, count_parameters, evaluate, fit, load_pretrained, mse, photos,
+    predict, psnr,
+)
+from denoise_lib.display import (
+    Targets, estimator_explorer, estimator_filmstrip, learning_curves, noise2noise_explorer,
+    noise2noise_filmstrip, panel, picture, tile,
+)
+from denoise_lib.exercises import PARAMETER_LIMIT, check, leader_board_score
+from denoise_lib.papers import (
+    PAPER_MODELS, PAPER_RATES, clipping_run, format_psnr, model_name, photo_pairs, read_results,
+    summarize_photo_runs,
+)
+from denoise_lib.sources import read_photo, square
 
 results = read_results("tnet")
 rows = summarize_photo_runs(results["runs"])

@@ -53,7 +53,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.display.notebook import headline, setup_report
+from denoise_lib.display import headline, setup_report
 
 SEED = int(os.environ.get("DENOISE_SEED", "0"))  # try another one: which numbers change, and by how much?
 FULL = torch.cuda.is_available() or bool(os.environ.get("DENOISE_FULL"))  # train for real, or briefly
@@ -64,33 +64,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown
 
-from denoise_lib import load_pretrained, mnist, predict, smoothgrad
-from denoise_lib.data import as_float_images
-from denoise_lib.display.figures import panel, picture, residual, tile
-from denoise_lib.display.sliders import filter_explorer, filter_filmstrip, smoothgrad_explorer, smoothgrad_filmstrip
-from denoise_lib.exercises.checker import check
-from denoise_lib.internal.tables import table
-from denoise_lib.kernels import effective_receptive_field, filters, radius, windows
-from denoise_lib.papers.digit_classifier import class_score, classifier_facts, digit_versions, train_classifier
-from denoise_lib.papers.pairs import photo_pairs
-from denoise_lib.papers.results import read_results
-from denoise_lib.papers.saliency_statistics import (
-    BINS,
-    GROUPS,
-    SHIFTS,
-    binned_by_error,
-    compare_groups,
-    format_summary,
-    kernel_facts,
-    loss_map,
-    output_map,
-    pixel_groups,
-    randomise,
-    rank_correlation,
-    set_pixel,
-    summary,
+from denoise_lib import (
+    as_float_images, effective_receptive_field, filters, load_pretrained, loss_gradient, mnist,
+    output_sum, predict, radius, self_sensitivity, self_sensitivity_with_error, smoothgrad,
+    smoothgrad_with_error, table, windows,
 )
-from denoise_lib.saliency import loss_gradient, output_sum, self_sensitivity, self_sensitivity_with_error, smoothgrad_with_error
+from denoise_lib.display import (
+    filter_explorer, filter_filmstrip, panel, picture, residual, smoothgrad_explorer,
+    smoothgrad_filmstrip, tile,
+)
+from denoise_lib.exercises import check
+from denoise_lib.papers import (
+    BINS, GROUPS, SHIFTS, binned_by_error, class_score, classifier_facts, compare_groups,
+    digit_versions, format_summary, kernel_facts, loss_map, output_map, photo_pairs, pixel_groups,
+    randomize_layers, rank_correlation, read_results, set_pixel, summary, train_classifier,
+)
 
 results = read_results("smoothgrad")
 measured_pairs = results["settings"]["pairs"]
@@ -464,7 +452,7 @@ Markdown(table(["network", "radius of 50 % of the weight, pixels", "of 90 %"], r
 # %%
 trained_map = loss_map(tnet, noisy, clean, n_samples=1)
 for layers in (0, 1, 7):
-    shuffled = loss_map(randomise(tnet, layers, SEED), noisy, clean, n_samples=1)
+    shuffled = loss_map(randomize_layers(tnet, layers, SEED), noisy, clean, n_samples=1)
     print(f"{layers} layers drawn anew: {float(rank_correlation(shuffled, trained_map).mean()):.1f}")
 noise_itself = (noisy - clean).abs().mean(1, keepdim=True)
 print(f"the noise itself:     {float(rank_correlation(noise_itself, trained_map).mean()):.1f}")

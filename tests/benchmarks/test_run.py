@@ -11,20 +11,10 @@ import nbformat
 import pytest
 import torch
 
-from benchmarks import run as module
-from benchmarks.run import (
-    PARTS,
-    alternatives_table,
-    benchmark,
-    benchmark_import,
-    benchmark_notebooks,
-    benchmark_saliency,
-    benchmark_slider,
-    benchmark_table,
-    growth_table,
-    limits_table,
-    readme_speed_table,
-)
+from benchmarks import interactive, run
+from benchmarks.interactive import benchmark_import, benchmark_notebooks, benchmark_saliency, benchmark_slider
+from benchmarks.run import PARTS, benchmark
+from benchmarks.tables import alternatives_table, benchmark_table, growth_table, limits_table, readme_speed_table
 from denoise_lib.internal.atomic_write import write_json
 from denoise_lib.papers.results import read_results
 
@@ -34,8 +24,8 @@ from denoise_lib.papers.results import read_results
 @pytest.fixture
 def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two images and five samples, instead of 16 and 50."""
-    monkeypatch.setattr(module, "IMAGES", 2)
-    monkeypatch.setattr(module, "SAMPLES", 5)
+    monkeypatch.setattr(interactive, "IMAGES", 2)
+    monkeypatch.setattr(interactive, "SAMPLES", 5)
 
 
 def check_rows(rows: list[dict[str, Any]]) -> None:
@@ -60,15 +50,15 @@ def test_smoothgrad_beside_captum_is_the_same_map() -> None:
 @pytest.mark.usefixtures("little_work")
 def test_the_difference_to_captum_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("captum")
-    smoothgrad = module.smoothgrad
-    monkeypatch.setattr(module, "smoothgrad", lambda *args, **rest: smoothgrad(*args, **{**rest, "noise_level": 0.1}))
+    smoothgrad = interactive.smoothgrad
+    monkeypatch.setattr(interactive, "smoothgrad", lambda *args, **rest: smoothgrad(*args, **{**rest, "noise_level": 0.1}))
     assert benchmark_saliency(repeats=1)[0]["largest_difference_to_captum_on_the_same_noise"] > 1e-3
 
 
 @pytest.mark.usefixtures("little_work")
 def test_without_captum_ours_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(module, "find_spec", lambda name: asked.append(name))  # returns None: not installed
+    monkeypatch.setattr(interactive, "find_spec", lambda name: asked.append(name))  # returns None: not installed
     for name in [name for name in sys.modules if name.split(".")[0] == "captum"] or ["captum"]:
         monkeypatch.setitem(sys.modules, name, None)
     rows = benchmark_saliency(repeats=1)
@@ -138,7 +128,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def part(name: str) -> Callable[[], list[dict[str, Any]]]:
         return lambda: names.append(name) or [{**ROWS[0], "name": f"{name} {len(names)}"}]  # type: ignore[func-returns-value]
 
-    monkeypatch.setattr(module, "PARTS", {name: part(name) for name in ("saliency", "slider")})
+    monkeypatch.setattr(run, "PARTS", {name: part(name) for name in ("saliency", "slider")})
     return names
 
 
@@ -183,7 +173,7 @@ def test_a_part_is_written_before_the_next_is_measured(
     def stop() -> list[dict[str, Any]]:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(module.PARTS, "slider", stop)
+    monkeypatch.setitem(run.PARTS, "slider", stop)
     with pytest.raises(KeyboardInterrupt):
         benchmark(["saliency", "slider"], tmp_path / "speed.json")
     assert list(read_results(tmp_path / "speed.json")["parts"]) == ["saliency"] == measured

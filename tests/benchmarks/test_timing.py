@@ -67,7 +67,7 @@ def test_the_work_of_a_gpu_is_waited_for(clock: Clock, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("contestants", "repeats", "error", "words"),
+    ("candidates", "repeats", "error", "words"),
     [
         ({}, 3, ValueError, ("contestant",)),
         ({"ours": list}, 0, ValueError, ("repeats", "0")),

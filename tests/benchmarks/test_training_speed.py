@@ -103,12 +103,15 @@ def test_what_grows_is_as_large_as_told(name: str, monkeypatch: pytest.MonkeyPat
         GROWTH[name](factor, CPU)
     first, rest = seen[0], seen[1:]
     count_, batch, side = first
-    assert rest == {
-        "images": [(2 * count_, batch, side)],
-        "batch size": [(2 * count_, 2 * batch, side)],
-        "image side": [(count_, batch, 2 * side)],
-        "seeds": [first, first],
-    }[name]
+    assert (
+        rest
+        == {
+            "images": [(2 * count_, batch, side)],
+            "batch size": [(2 * count_, 2 * batch, side)],
+            "image side": [(count_, batch, 2 * side)],
+            "seeds": [first, first],
+        }[name]
+    )
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="only Linux says what memory a process takes")

@@ -42,7 +42,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Limits]:
         letters = {name: QUESTIONS[name].letter(SEED) for name in answers}
         return SubmissionReport(answers=letters, outcomes={name: Outcome(name, RIGHT, None, "right.") for name in functions})
 
-    monkeypatch.setattr(verdicts, "examine", run_submission)
+    monkeypatch.setattr(verdicts, "run_submission", run_submission)
     monkeypatch.setattr(verdicts, "choose_sandbox", lambda wanted: wanted)
     monkeypatch.setattr(grading, "choose_sandbox", lambda wanted: wanted)
     return noted
@@ -89,7 +89,7 @@ def test_a_verdict_is_kept_and_one_that_ran_out_of_time_is_tried_with_other_limi
         late = {name: Outcome(name, TIMED_OUT, TIMED_OUT, "not yet: too long.") for name in functions}
         return SubmissionReport(outcomes=late, notes=["Code cell 3 took too long."])
 
-    monkeypatch.setattr(verdicts, "examine", slow)
+    monkeypatch.setattr(verdicts, "run_submission", slow)
     for limits in (short, short, None, long):
         verdict(course, PS1, "bo", limits=limits)
     assert calls == [short, short, long]
@@ -105,14 +105,14 @@ def test_a_break_that_nobody_has_thought_of_costs_one_row_and_is_tried_again(
             raise ZeroDivisionError("odd")
         return usual(cells, *rest, **options)
 
-    monkeypatch.setattr(verdicts, "examine", breaks)
+    monkeypatch.setattr(verdicts, "run_submission", breaks)
     content = json.loads(course.original(PS1, "bo").read_text())
     content["cells"].append({"cell_type": "code", "source": "# bo was here", "metadata": {}, "outputs": []})
     course.original(PS1, "bo").write_text(json.dumps(content))
     rows = graded(course)
     assert (rows["ada"].status, rows["bo"].status) == ("right", "crashed")
     assert any("could not be graded: ZeroDivisionError: odd" in note for note in rows["bo"].notes) and rows["bo"].points == 0
-    monkeypatch.setattr(verdicts, "examine", usual)
+    monkeypatch.setattr(verdicts, "run_submission", usual)
     assert graded(course)["bo"].status == "right"
 
 
@@ -120,7 +120,7 @@ def test_a_worker_that_does_not_start_is_nobodys_fault(course: Course, monkeypat
     def broken(*arguments: Any, **options: Any) -> SubmissionReport:
         raise WorkerError("the worker does not start")
 
-    monkeypatch.setattr(verdicts, "examine", broken)
+    monkeypatch.setattr(verdicts, "run_submission", broken)
     with pytest.raises(WorkerError, match="does not start"):
         graded(course)
     assert not course.verdict(PS1, "ada").exists()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks" / "assignments"
 HEAD = '"grade_id": "half%s", "locked": %s, "schema_version": 3, "solution": %s, "task": false'
-SOURCE = f'''# %% [markdown]
+SOURCE = f"""# %% [markdown]
 # # A set at mu = {{{{mu}}}}
 #
 # {{{{options mse_of_blend}}}}
@@ -37,7 +37,7 @@ def half(x):
 # %% nbgrader={{"grade": true, "points": 2, {HEAD % ("-check", "true", "false")}}}
 # GRADED CELL half-check
 print(half(2.0))
-'''
+"""
 
 
 @pytest.fixture

@@ -433,7 +433,7 @@ def test_nothing_outside_can_be_seen_reached_or_written(tmp_path: Path, monkeypa
         (unix, stream, "/run/dbus/system_bus_socket"),
     ]  # fmt: skip
     packages = [str(path) for path in fencing.readable_folders() if path != library]
-    modules = ("verdicts", "question_bank", "questions", "board", "course", "examine")
+    modules = ("verdicts", "question_bank", "questions", "board", "course", "run_submission")
     try:
         found = examined(
             [
@@ -874,7 +874,8 @@ def test_the_judge_outside_is_not_fooled() -> None:
     easier = """
 import torch, json
 from dataclasses import replace
-import denoise_lib.exercise as exercise, denoise_lib.checks as checks
+import denoise_lib.exercises.exercise as exercise, denoise_lib.exercises.checker as checks
+import denoise_lib.exercises.judging as judging
 known = checks.EXERCISES
 known["blend"] = replace(known["blend"], arguments=lambda g: (torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), 0.0))
 object.__setattr__(known["to_float"], "observe", lambda a, o: torch.zeros(2, 3))
@@ -883,9 +884,9 @@ object.__setattr__(known["with_variance"], "cases", 0)
 object.__setattr__(known["two_copies"], "solution", lambda *a: 1)
 del known["exchange"]
 torch.allclose = torch.equal = lambda *a, **k: True
-exercise._alike = lambda *a: True
-exercise.compare = exercise.judge = lambda *a: exercise.Outcome("x", "right", None, "right.")
-exercise.attempt = lambda *a: [exercise.Run()] * 3
+judging._alike = lambda *a: True
+judging.compare = judging.judge = lambda *a: exercise.Outcome("x", "right", None, "right.")
+judging.attempt = lambda *a: [judging.CallRecord()] * 3
 def blend(image, noise, mu): return image * 0
 def to_float(image): return image
 def mean_psnr(a, b): return 1.0
@@ -899,7 +900,7 @@ def exchange(*a): return 1
     assert found.notes == [] and set(found.outcomes) == {*names}
 
 
-# --- both sandboxes --------------------------------------------------------------------------------------------------------------
+# --- both sandboxes-----------------------------------------------------------------------------------------------------------
 
 COURSE_WORK = notebook("""
 # %%
@@ -911,7 +912,7 @@ import numpy as np
 import torch
 from IPython.display import display
 from denoise_lib import TNet, load_pretrained, mnist, photos, psnr
-from denoise_lib.checks import check
+from denoise_lib.exercises import check
 # %%
 digits = mnist('test', 'small')
 print(json.dumps([list(digits.shape), list(photos('test').shape), type(load_pretrained('unet-moderate')).__name__]))
@@ -939,8 +940,8 @@ plt.savefig('x.png')
 plt.close()
 print(json.dumps([len(torch.load('x.pt')), len(np.load('x.npy')), Path('x.png').exists()]))
 # %%
-from denoise_lib.handing_in import submit_network
-submit_network(TNet())
+from denoise_lib.handing_in import hand_in
+hand_in(TNet())
 # %%
 import asyncio
 async def slowly():

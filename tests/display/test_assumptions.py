@@ -92,7 +92,7 @@ def test_cutting_off_weakens_what_is_shared(cut: dict[str, Any]) -> None:
     own = noisy - grey
     slope = (own * (target - target.mean(dim=0))).mean(dim=0) / own.square().mean(dim=0)
     torch.testing.assert_close(slope, targets.kept(grey), atol=0.01, rtol=0)
-    assert ((targets.kept(grey) < 0.45).all() if cut else (targets.kept(grey) == 0.5).all())
+    assert (targets.kept(grey) < 0.45).all() if cut else (targets.kept(grey) == 0.5).all()
 
 
 def test_a_cast_to_eight_bits_darkens_by_half_a_level() -> None:

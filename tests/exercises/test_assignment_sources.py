@@ -121,7 +121,8 @@ def test_the_first_cell_has_a_badge_and_the_minutes_are_called_planned(name: str
 
 
 def test_all_have_one_set_up_cell_and_the_sets_end_with_their_report() -> None:
-    set_up = {code(name, "solutions")[0].replace("\nfrom denoise_lib.checks import check\n", "") for name in [*SETS, CAPSTONE]}
+    checks = "\nfrom denoise_lib.exercises import check\n"
+    set_up = {code(name, "solutions")[0].replace(checks, "") for name in [*SETS, CAPSTONE]}
     assert len(set_up) == 1
     for name, bank in SETS.items():
         named = ", ".join(f'"{exercise.name}"' for exercise in bank)

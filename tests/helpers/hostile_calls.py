@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks import compile_and_stack, roofline, timing
+from benchmarks import compile_and_stack, interactive, roofline, timing
 from benchmarks import run as benchmark
+from benchmarks import tables as speed_tables
 from benchmarks import training as training_speed
 from denoise_lib import corruptions, data, kernels, losses, metrics, noise, saliency, tnet, training, unet
 from denoise_lib.display import assumptions, figures, notebook, sliders, views
@@ -219,10 +220,12 @@ def _image_of(image: Tensor, drawn: bool = False) -> Arguments:
 def noise_calls() -> dict[str, Call]:
     calls: dict[str, Call] = {}
     for name, (model, image) in noises().items():
-        calls[f"noise.{name}.__call__"] = Call(model, partial(_image_of, image, True))
+        module = noise if name in vars(noise) else corruptions
+        stem = module.__name__.removeprefix("denoise_lib.")
+        calls[f"{stem}.{name}.__call__"] = Call(model, partial(_image_of, image, True))
         for method in ("clean", "mean", "variance", "expected_mse"):
-            if method in vars(getattr(noise, name)):
-                calls[f"noise.{name}.{method}"] = Call(getattr(model, method), partial(_image_of, image))
+            if method in vars(getattr(module, name)):
+                calls[f"{stem}.{name}.{method}"] = Call(getattr(model, method), partial(_image_of, image))
     return calls
 
 
@@ -240,7 +243,9 @@ def forward_calls() -> dict[str, Call]:
         tnet.Noise2NoiseUNet: (3, 32), tnet.TinyDenoiser: (3, 8),
     }  # fmt: skip
     return {
-        f"models.{kind.__name__}.forward": Call(partial(_forward, kind), partial(_input_of, channels, side))
+        f"{kind.__module__.removeprefix('denoise_lib.')}.{kind.__name__}.forward": Call(
+            partial(_forward, kind), partial(_input_of, channels, side)
+        )
         for kind, (channels, side) in sizes.items()
     }
 
@@ -250,7 +255,7 @@ def target_calls() -> dict[str, Call]:
     return {
         "display.assumptions.Targets.draw": Call(clean.draw, lambda: {"image": gray(), "generator": source()}),
         **{
-            f"targets.Targets.{method}": Call(getattr(clean, method), lambda: {"image": gray()})
+            f"display.assumptions.Targets.{method}": Call(getattr(clean, method), lambda: {"image": gray()})
             for method in ("mean", "kept", "bias")
         },
     }
@@ -320,10 +325,10 @@ def long_calls() -> dict[str, Call]:
                 "device": torch.device("cpu"),
             },
         ),
-        (benchmark.benchmark_saliency, {"repeats": 1}),
-        (benchmark.benchmark_slider, {"repeats": 1}),
-        (benchmark.benchmark_import, {"repeats": 1}),
-        (benchmark.benchmark_notebooks, {"folder": "a"}),
+        (interactive.benchmark_saliency, {"repeats": 1}),
+        (interactive.benchmark_slider, {"repeats": 1}),
+        (interactive.benchmark_import, {"repeats": 1}),
+        (interactive.benchmark_notebooks, {"folder": "a"}),
         (training_speed.benchmark_training, {"repeats": 1, "device": "cpu"}),
         (training_speed.benchmark_growth, {"repeats": 1, "device": "cpu"}),
         (training_speed.peak_memory, {"what": "images", "factor": 1, "device": "cpu"}),
@@ -334,7 +339,10 @@ def long_calls() -> dict[str, Call]:
         ),
         (roofline.benchmark_limits, {"repeats": 1, "device": "cpu"}),
         (compile_and_stack.benchmark_alternatives, {"repeats": 1, "device": "cpu"}),
-        (compile_and_stack.vmapped_step, {**step, "models": [nn.Conv2d(1, 1, 1)], "noisy": batches, "target": batches, "lr": 1e-3}),
+        (
+            compile_and_stack.vmapped_step,
+            {**step, "models": [nn.Conv2d(1, 1, 1)], "noisy": batches, "target": batches, "lr": 1e-3},
+        ),
         (compile_and_stack.break_even, {"first": 3.0, "compiled": 1.0, "plain": 2.0}),
     ]
     return {
@@ -361,7 +369,9 @@ CALLS: dict[str, Call] = {
         internal_checks.check_list, lambda: {"values": [1], "name": "x", "example": [1]}, fixed=("name", "example")
     ),
     "internal.checks.check_number": Call(
-        internal_checks.check_number, lambda: {"value": 0.5, "name": "x", "low": 0, "example": 1}, fixed=("name", "low", "example")
+        internal_checks.check_number,
+        lambda: {"value": 0.5, "name": "x", "low": 0, "example": 1},
+        fixed=("name", "low", "example"),
     ),
     "internal.checks.check_count": Call(
         internal_checks.check_count, lambda: {"value": 3, "name": "x", "example": 1}, fixed=("name", "example")
@@ -376,10 +386,16 @@ CALLS: dict[str, Call] = {
     "internal.checks.check_real": Call(
         internal_checks.check_real, lambda: {"value": 1.0, "name": "x"}, fixed=("name",), unknown="NaN is a number here"
     ),
-    "internal.checks.check_function": Call(lambda value: internal_checks.check_function(value, "f", "x"), lambda: {"value": _double}),
-    "internal.checks.check_instance": Call(lambda value: internal_checks.check_instance(value, "x", str, "'a'"), lambda: {"value": "a"}),
+    "internal.checks.check_function": Call(
+        lambda value: internal_checks.check_function(value, "f", "x"), lambda: {"value": _double}
+    ),
+    "internal.checks.check_instance": Call(
+        lambda value: internal_checks.check_instance(value, "x", str, "'a'"), lambda: {"value": "a"}
+    ),
     "internal.checks.check_keys": Call(
-        internal_checks.check_keys, lambda: {"content": {"a": 1, "b": 2}, "name": "x", "keys": ("a", "b")}, fixed=("name", "keys")
+        internal_checks.check_keys,
+        lambda: {"content": {"a": 1, "b": 2}, "name": "x", "keys": ("a", "b")},
+        fixed=("name", "keys"),
     ),
     "internal.checks.check_device": Call(internal_checks.check_device, lambda: {"device": "cpu"}),
     "internal.checks.check_path": Call(internal_checks.check_path, lambda: {"path": "a/b"}),
@@ -428,8 +444,9 @@ CALLS: dict[str, Call] = {
     "sources.digits.mnist": Call(
         digits.mnist, lambda: {"split": "test", "size": "small", "root": "no-such-folder", "labels": True}, examples=6
     ),
-    "sources.digits.without": Call(
-        digits.without, lambda: {name: (255 * gray(seed)).to(torch.uint8) for seed, name in enumerate(("images", "unwanted"))}
+    "sources.digits.exclude_images": Call(
+        digits.exclude_images,
+        lambda: {name: (255 * gray(seed)).to(torch.uint8) for seed, name in enumerate(("images", "unwanted"))},
     ),
     "sources.photographs.photos": Call(
         photographs.photos,
@@ -437,7 +454,9 @@ CALLS: dict[str, Call] = {
         fixed=("size", "crops"),
         examples=8,
     ),
-    "sources.photographs.photo_files": Call(photographs.photo_files, lambda: {"split": "test", "source": "builtin", "root": None}),
+    "sources.photographs.photo_files": Call(
+        photographs.photo_files, lambda: {"split": "test", "source": "builtin", "root": None}
+    ),
     "sources.photographs.square_crops": Call(
         lambda **arguments: list(photographs.square_crops(**arguments)),
         lambda: {"files": photographs.photo_files("test")[:1], "size": 8, "crops": 1, "seed": 0},
@@ -451,7 +470,9 @@ CALLS: dict[str, Call] = {
         fixed=("size",),
     ),
     "sources.photographs.photo_tensor": Call(photographs.photo_tensor, lambda: {"photo": Image.new("RGB", (12, 9))}),
-    "sources.photographs.patches": Call(photographs.patches, lambda: {"images": (255 * colour(count=2)).to(torch.uint8), "side": 4}),
+    "sources.photographs.patches": Call(
+        photographs.patches, lambda: {"images": (255 * colour(count=2)).to(torch.uint8), "side": 4}
+    ),
     "exercises.judging.judge": Call(judging.judge, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
     "exercises.judging.attempt": Call(judging.attempt, lambda: {"exercise": an_exercise(), "function": _triple, "seed": 0}),
     "exercises.judging.compare": Call(
@@ -604,7 +625,9 @@ CALLS: dict[str, Call] = {
     "internal.devices.evaluating": Call(lambda model: devices.evaluating(model).__enter__(), lambda: {"model": network()}),
     "pretrained.weights.weights_card": Call(weights.weights_card, lambda: {"name": "tnet"}),
     "pretrained.weights.load_pretrained": Call(weights.load_pretrained, lambda: {"name": "tnet", "device": "cpu"}),
-    "pretrained.weights.read_weights": Call(weights.read_weights, lambda: {"content": _weights(), "card": weights.weights_card("tnet")}),
+    "pretrained.weights.read_weights": Call(
+        weights.read_weights, lambda: {"content": _weights(), "card": weights.weights_card("tnet")}
+    ),
     "pretrained.weights.write_weights": Call(
         weights.write_weights, lambda: {"model": network(), "path": "folder/unet", "card": {"seed": 0}}
     ),
@@ -621,7 +644,9 @@ CALLS: dict[str, Call] = {
     ),
     "papers.results.read_results": Call(results.read_results, lambda: {"name_or_path": "bands"}),
     "papers.results.results_file": Call(results.results_file, lambda: {"output": "folder/file.json"}),
-    "internal.atomic_write.write_json": Call(atomic_write.write_json, lambda: {"path": Path("folder/file.json"), "content": {"a": 1}}),
+    "internal.atomic_write.write_json": Call(
+        atomic_write.write_json, lambda: {"path": Path("folder/file.json"), "content": {"a": 1}}
+    ),
     "internal.devices.machine": Call(devices.machine, lambda: {"device": torch.device("cpu")}),
     "papers.results.summarize": Call(results.summarize, lambda: {"results": stored("unet_vs_autoencoder")["runs"][:2]}),
     "papers.results.markdown_table": Call(results.markdown_table, lambda: {"content": stored("unet_vs_autoencoder")}),
@@ -639,7 +664,9 @@ CALLS: dict[str, Call] = {
         noise2noise_tables.paper_row,
         lambda: {"rows": noise2noise_tables.summarize_photo_runs(stored("tnet")["runs"]), "network": "tnet", "loss": "l2"},
     ),
-    "papers.noise2noise_tables.readme_photo_table": Call(noise2noise_tables.readme_photo_table, lambda: {"content": stored("tnet")}),
+    "papers.noise2noise_tables.readme_photo_table": Call(
+        noise2noise_tables.readme_photo_table, lambda: {"content": stored("tnet")}
+    ),
     "papers.noise2noise_tables.format_psnr": Call(noise2noise_tables.format_psnr, lambda: {"score": (25.0, 0.1)}),
     # --- floor 3
     "training.fit": Call(
@@ -677,8 +704,10 @@ CALLS: dict[str, Call] = {
     "display.figures.residual": Call(
         figures.residual, lambda: {"difference": gray() - 0.5, "columns": 2, "limit": 1.0, "pad": 1, "scale": 2}
     ),
-    "display.figures.mark": Call(figures.mark, lambda: {"picture": picture(), "pixel": (1, 2), "scale": 4, "colour": (0, 255, 0)}),
-    "figures.png": Call(figures.png, lambda: {"pixels": picture(), "compress_level": 3}),
+    "display.figures.mark": Call(
+        figures.mark, lambda: {"picture": picture(), "pixel": (1, 2), "scale": 4, "colour": (0, 255, 0)}
+    ),
+    "display.figures.png": Call(figures.png, lambda: {"pixels": picture(), "compress_level": 3}),
     "display.figures.picture": Call(figures.picture, lambda: {"content": picture(), "alt": "a ramp from black to white"}),
     "display.figures.learning_curves": Call(
         figures.learning_curves, lambda: {"histories": {"unet": History([0.1, 0.05], [0.2, 0.1])}}, examples=6
@@ -706,7 +735,7 @@ CALLS: dict[str, Call] = {
     "kernels.windows": Call(kernels.windows, lambda: {"maps": uniform(2, 8, 8), "pixels": [(3, 3), (4, 4)], "margin": 2}),
     "kernels.mean_distance": Call(kernels.mean_distance, lambda: {"kernels": squares()}),
     "kernels.matched_gaussian": Call(kernels.matched_gaussian, lambda: {"kernels": squares()}),
-    "kernels.unlikeness": Call(kernels.center_contrast, lambda: {"kernels": squares(), "patches": squares(1)}),
+    "kernels.center_contrast": Call(kernels.center_contrast, lambda: {"kernels": squares(), "patches": squares(1)}),
     "kernels.elongation": Call(
         kernels.elongation, lambda: {"kernels": squares(), "angle": uniform(3)}, unknown="a single pixel reaches nowhere"
     ),
@@ -731,25 +760,30 @@ CALLS: dict[str, Call] = {
     "papers.saliency_statistics.format_summary": Call(
         saliency_statistics.format_summary, lambda: {"value": {"mean": 0.1, "error": 0.01, "count": 5}, "digits": 3}
     ),
-    "papers.saliency_statistics.pixel_groups": Call(saliency_statistics.pixel_groups, lambda: {"noisy": gray(), "clean": gray(1), "threshold": 0.2}),
+    "papers.saliency_statistics.pixel_groups": Call(
+        saliency_statistics.pixel_groups, lambda: {"noisy": gray(), "clean": gray(1), "threshold": 0.2}
+    ),
     "papers.saliency_statistics.group_mean": Call(
         saliency_statistics.group_mean, lambda: {"maps": maps(), "mask": masks()["noisy"]}, unknown="an empty mask has no mean"
     ),
-    "papers.saliency_statistics.compare_groups": Call(saliency_statistics.compare_groups, lambda: {"maps": maps(), "groups": masks()}),
+    "papers.saliency_statistics.compare_groups": Call(
+        saliency_statistics.compare_groups, lambda: {"maps": maps(), "groups": masks()}
+    ),
     "papers.saliency_statistics.loss_map": Call(
         saliency_statistics.loss_map,
         lambda: {"model": network(), "noisy": gray(), "clean": gray(1), "noise_level": 0.1, "n_samples": 2, "seed": 0},
     ),
     "papers.saliency_statistics.output_map": Call(
-        saliency_statistics.output_map, lambda: {"model": network(), "noisy": gray(), "noise_level": 0.1, "n_samples": 2, "seed": 0}
+        saliency_statistics.output_map,
+        lambda: {"model": network(), "noisy": gray(), "noise_level": 0.1, "n_samples": 2, "seed": 0},
     ),
     "papers.saliency_statistics.binned_by_error": Call(
         saliency_statistics.binned_by_error,
         lambda: {"influence": maps(), "noisy": gray(), "clean": gray(1)},
         unknown="a bin may have no pixels",
     ),
-    "papers.saliency_statistics.intervene": Call(
-        saliency_statistics.intervene,
+    "papers.saliency_statistics.set_pixel": Call(
+        saliency_statistics.set_pixel,
         lambda: {
             "model": network(),
             "noisy": gray(),
@@ -760,7 +794,9 @@ CALLS: dict[str, Call] = {
         },
         unknown="a value that leaves [0, 1] belongs to no photo",
     ),
-    "papers.saliency_statistics.randomise": Call(saliency_statistics.randomize_layers, lambda: {"model": network(), "layers": 1, "seed": 0}),
+    "papers.saliency_statistics.randomize_layers": Call(
+        saliency_statistics.randomize_layers, lambda: {"model": network(), "layers": 1, "seed": 0}
+    ),
     "papers.saliency_statistics.rank_correlation": Call(
         saliency_statistics.rank_correlation,
         lambda: {"a": uniform(2, 5), "b": uniform(2, 5, seed=1)},
@@ -770,7 +806,9 @@ CALLS: dict[str, Call] = {
     "display.views.example_digits": Call(views.example_digits, lambda: {"count": 2}, examples=4),
     "display.views.own_digit": Call(views.own_digit, lambda: {"photo": figures.png(picture())}),
     "display.views.noisy_copy": Call(views.noisy_copy, lambda: {"images": gray(), "mu": 0.25, "seed": 0, "clip": True}),
-    "display.views.render_noise": Call(views.render_noise, lambda: {"mu": 0.25, "images": gray(side=12), "seed": 0, "scale": 2}),
+    "display.views.render_noise": Call(
+        views.render_noise, lambda: {"mu": 0.25, "images": gray(side=12), "seed": 0, "scale": 2}
+    ),
     "display.views.render_denoised": Call(
         views.render_denoised,
         lambda: {"mu": 0.25, "images": gray(side=12), "models": {"U-Net": network()}, "seed": 0, "scale": 1},
@@ -819,7 +857,9 @@ CALLS: dict[str, Call] = {
     "papers.unet_vs_autoencoder.training_images": Call(
         unet_vs_autoencoder.training_images, lambda: {"run": unet_vs_autoencoder.Run("unet", "mild", data="small")}, examples=4
     ),
-    "papers.unet_vs_autoencoder.test_pairs": Call(unet_vs_autoencoder.test_pairs, lambda: {"size": "small", "mu": 0.25}, examples=4),
+    "papers.unet_vs_autoencoder.test_pairs": Call(
+        unet_vs_autoencoder.test_pairs, lambda: {"size": "small", "mu": 0.25}, examples=4
+    ),
     "papers.pairs.Photos": Call(
         photo_pairs_module.Photos, lambda: {"train": "builtin", "held_out": None, "cell": 2, "about": "photos"}
     ),
@@ -864,7 +904,8 @@ CALLS: dict[str, Call] = {
         lambda: {"model": network(tnet.TinyDenoiser), "image": colour(side=9), "tile": 8, "overlap": 2, "progress": False},
     ),
     "own_photos.files.denoise_photo": Call(
-        own_photo_files.denoise_photo, lambda: {"model": network(tnet.TinyDenoiser), "photo": colour(side=9), "mu": 0.1, "seed": 0}
+        own_photo_files.denoise_photo,
+        lambda: {"model": network(tnet.TinyDenoiser), "photo": colour(side=9), "mu": 0.1, "seed": 0},
     ),
     "own_photos.files.before_after": Call(
         own_photo_files.before_after, lambda: {"result": denoised()}, unknown="an equal photo has no error"
@@ -907,7 +948,9 @@ CALLS: dict[str, Call] = {
         sliders.filmstrip, lambda: {"render": lambda level: (picture(), f"level {level:.2f}"), "levels": (0.1, 0.2)}
     ),
     "display.sliders.noise_filmstrip": Call(sliders.noise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6),
-    "display.sliders.denoise_filmstrip": Call(sliders.denoise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6),
+    "display.sliders.denoise_filmstrip": Call(
+        sliders.denoise_filmstrip, lambda: {"images": gray(side=12), "seed": 0}, examples=6
+    ),
     "display.sliders.noise_explorer": Call(
         sliders.noise_explorer, lambda: {"images": gray(side=12), "mu": 0.2, "seed": 0}, examples=6
     ),
@@ -928,7 +971,9 @@ CALLS: dict[str, Call] = {
         lambda: {"model": network(tnet.TinyDenoiser), "index": 0, "noise_level": 0.15, "samples": 2, "seed": 0},
         examples=4,
     ),
-    "display.sliders.smoothgrad_filmstrip": Call(sliders.smoothgrad_filmstrip, lambda: {"index": 0, "seed": 0}, wrong_only=True),
+    "display.sliders.smoothgrad_filmstrip": Call(
+        sliders.smoothgrad_filmstrip, lambda: {"index": 0, "seed": 0}, wrong_only=True
+    ),
     "display.sliders.filter_explorer": Call(sliders.filter_explorer, lambda: {"index": 0, "seed": 0}, examples=2),
     "display.sliders.filter_filmstrip": Call(
         sliders.filter_filmstrip, lambda: {"pixels": [(16, 16)], "index": 0, "seed": 0}, examples=4
@@ -938,7 +983,9 @@ CALLS: dict[str, Call] = {
     "exercises.checker.Checker.__call__": Call(
         lambda **arguments: checker.Checker(an_exercise(), answers())(**arguments), lambda: {"function": _triple, "seed": 0}
     ),
-    "exercises.checker.Checker.hint": Call(lambda level: checker.Checker(an_exercise(), answers()).hint(level), lambda: {"level": 1}),
+    "exercises.checker.Checker.hint": Call(
+        lambda level: checker.Checker(an_exercise(), answers()).hint(level), lambda: {"level": 1}
+    ),
     "exercises.checker.Answers": Call(checker.Answers, lambda: {"path": Path("answers.json")}),
     "exercises.checker.Answers.of": Call(lambda name: answers().of(name), lambda: {"name": "double"}),
     "exercises.checker.Answers.record": Call(
@@ -952,24 +999,28 @@ CALLS: dict[str, Call] = {
     "exercises.checker.Checks.export": Call(
         lambda path: checker.Checks([an_exercise()], answers()).export(path), lambda: {"path": "mine.csv"}
     ),
-    "benchmarks.timing.time_interleaved": Call(timing.time_interleaved, lambda: {"contestants": {"ours": lambda: None}, "repeats": 2}),
+    "benchmarks.timing.time_interleaved": Call(
+        timing.time_interleaved, lambda: {"candidates": {"ours": lambda: None}, "repeats": 2}
+    ),
     "benchmarks.run.benchmark": Call(
         benchmark.benchmark,
         lambda: {"parts": ["a"], "output": "measured.json", "known": {"a": lambda: [{"name": "ours", "seconds": 1.0}]}},
     ),
-    "benchmarks.run.benchmark_table": Call(benchmark.benchmark_table, lambda: {"content": stored("benchmark")}),
-    "benchmarks.run.readme_speed_table": Call(benchmark.readme_speed_table, lambda: {"content": stored("benchmark")}),
-    "benchmarks.run.limits_table": Call(benchmark.limits_table, lambda: {"content": stored("benchmark")}),
-    "benchmarks.run.alternatives_table": Call(benchmark.alternatives_table, lambda: {"content": stored("benchmark")}),
-    "benchmarks.run.growth_table": Call(benchmark.growth_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.tables.benchmark_table": Call(speed_tables.benchmark_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.tables.readme_speed_table": Call(speed_tables.readme_speed_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.tables.limits_table": Call(speed_tables.limits_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.tables.alternatives_table": Call(speed_tables.alternatives_table, lambda: {"content": stored("benchmark")}),
+    "benchmarks.tables.growth_table": Call(speed_tables.growth_table, lambda: {"content": stored("benchmark")}),
     "benchmarks.timing.rows_of": Call(timing.rows_of, lambda: {"seconds": {"ours": 1.0, "theirs": 2.0}}),
     "internal.parallel.run_jobs": Call(
-        lambda work, jobs_, processes, scheduler: list(parallel.run_jobs(work, jobs_, processes=processes, scheduler=scheduler)),
+        lambda work, jobs_, processes, scheduler: list(
+            parallel.run_jobs(work, jobs_, processes=processes, scheduler=scheduler)
+        ),
         lambda: {"work": abs, "jobs_": [1, 2], "processes": 1, "scheduler": None},
     ),
     "internal.parallel.check_scheduler": Call(parallel.check_scheduler, lambda: {"scheduler": None}),
     "exercises.capstone.pack_weights": Call(capstone.pack_weights, lambda: {"network": network(tnet.TinyDenoiser)}),
-    "exercises.capstone.check_input_size": Call(capstone.check_size, lambda: {"weights": {"a": uniform(3)}}),
+    "exercises.capstone.check_parameter_count": Call(capstone.check_parameter_count, lambda: {"weights": {"a": uniform(3)}}),
     "exercises.capstone.unpack_weights": Call(capstone.unpack_weights, lambda: {"text": _packed()}),
     "exercises.capstone.submit_network": Call(capstone.submit_network, lambda: {"network": network(tnet.TinyDenoiser)}),
 }
@@ -978,33 +1029,41 @@ EXERCISES = "solutions and wrong answers, written as students write them"
 RECORD = "a record that the library fills in"
 INSIDE = "called by the library alone, with what it has checked"
 LEFT_OUT: dict[str, str] = {
-    **{
-        f"{part}_{kind}": EXERCISES
-        for part in ("noise", "network", "noise2noise", "saliency") for kind in ("exercises", "assignment")
-    },
+    **{f"exercises.{bank}": EXERCISES for bank in (
+        "notebook1_noise", "notebook2_networks", "notebook3_noise2noise", "notebook4_smoothgrad",
+        "ps1_noise", "ps2_networks", "ps3_noise2noise", "ps4_smoothgrad",
+    )},
     **dict.fromkeys(
         (
-            "internal.checkpoints.History", "exercises.exercise.Mistake", "exercises.exercise.Exercise", "exercises.exercise.Exercise.observe", "exercises.exercise.Outcome",
-            "exercises.judging.CallRecord", "papers.unet_vs_autoencoder.Recipe", "own_photos.files.Denoised", "own_photos.tiling.Geometry", "papers.pairs.PhotoPairs",
-            "papers.noise2noise_tnet.PhotoRecipe", "saliency.Estimate", "internal.batches.BatchPlan", "metrics.Scores",
-            "benchmarks.roofline.Cost", "benchmarks.training.Setting",
+            "internal.checkpoints.History", "exercises.exercise.Mistake", "exercises.exercise.Exercise",
+            "exercises.exercise.Exercise.observe", "exercises.exercise.Outcome", "exercises.judging.CallRecord",
+            "papers.unet_vs_autoencoder.Recipe", "papers.noise2noise_tnet.PhotoRecipe", "papers.pairs.PhotoPairs",
+            "own_photos.files.Denoised", "own_photos.tiling.Geometry", "saliency.Estimate", "metrics.Scores",
+            "internal.batches.BatchPlan", "benchmarks.roofline.Cost", "benchmarks.training.Setting",
         ),
         RECORD,
     ),
     **dict.fromkeys(
         (
-            "internal.checkpoints.CheckpointFolder", "internal.checkpoints.CheckpointFolder.file", "internal.checkpoints.code_of",
-            "internal.checkpoints.TrainingState", "internal.checkpoints.TrainingState.load", "internal.checkpoints.TrainingState.try_to_save",
-            "internal.distributed", "benchmarks.roofline.Meter", "benchmarks.roofline.product_speed", "benchmarks.roofline.convolution_speed", "benchmarks.roofline.copy_speed",
-            "benchmarks.training.Setting.pairs", "benchmarks.training.OnePairAtATime", "benchmarks.training.OnePairAtATime.__getitem__",
-            "benchmarks.training.papers_loop", "internal.atomic_write", "sweeps",
-            "internal.devices.half_precision", "internal.batches.serve_batches", "internal.batches.count_pairs", "internal.devices.device_of",
-            "corruptions.draw_per_pixel", "internal.checks.reading", "internal.seeding",
+            "internal.checkpoints.CheckpointFolder", "internal.checkpoints.CheckpointFolder.file",
+            "internal.checkpoints.code_of", "internal.checkpoints.TrainingState", "internal.checkpoints.TrainingState.load",
+            "internal.checkpoints.TrainingState.try_to_save", "internal.distributed", "internal.seeding", "internal.lazy",
+            "internal.atomic_write", "internal.devices.half_precision", "internal.devices.device_of",
+            "internal.batches.serve_batches", "internal.batches.count_pairs", "internal.checks.reading",
+            "corruptions.draw_per_pixel", "papers.study",
+            "benchmarks.roofline.OpProfiler", "benchmarks.roofline.product_speed", "benchmarks.roofline.convolution_speed",
+            "benchmarks.roofline.copy_speed", "benchmarks.training.Setting.pairs", "benchmarks.training.OnePairAtATime",
+            "benchmarks.training.OnePairAtATime.__getitem__", "benchmarks.training.papers_loop",
         ),
         INSIDE,
     ),
-    "classroom": "an instructor's, reached by the command line, and tested there",
-    "connections": "asks servers",
-    "downloads": "asks servers, and looks at what came",
+    **dict.fromkeys(
+        ("papers.commands", "own_photos.commands", "pretrained.commands", "classroom"),
+        "reached by the command line, tested there",
+    ),
+    "saliency.self_influence": "an alias",
+    "benchmarks.grading": "grades for minutes",
+    "sources.http": "asks servers",
+    "sources.download": "asks servers, and looks at what came",
 }  # fmt: skip
 """Functions, or whole modules, that are not tried, and why."""

@@ -1,4 +1,4 @@
-"""What `test_parallel.py` has done by other processes; a Dask worker loads this file when it starts, and `dask_setup` is called.
+"""What `test_parallel.py` lets other processes do; a Dask worker loads this file when it starts, and `dask_setup` is called.
 
 A job appends its name to `log` in the folder JOBS_FOLDER, and a worker dies in the job whose name stands in `deadly` there.
 """
@@ -98,7 +98,11 @@ def make_tiny() -> None:
         started(Path(settings["checkpoint"]).stem)
         return training.fit(model, dataset, **settings)
 
-    for module, name, value in ((unet_vs_autoencoder, "mnist", tiny_digits), (data, "mnist", tiny_digits), (unet_vs_autoencoder, "fit", noted)):
+    for module, name, value in (
+        (unet_vs_autoencoder, "mnist", tiny_digits),
+        (data, "mnist", tiny_digits),
+        (unet_vs_autoencoder, "fit", noted),
+    ):
         setattr(module, name, value)
 
 

@@ -1,4 +1,4 @@
-"""All modules of the library, whatever room they stand in: the tests that walk over the library begin here."""
+"""All modules of the library, in whatever room, and those of the benchmarks: tests that walk over the library begin here."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-"""Each module's file by its name; the library itself has the name ''."""
+ALIASES = PACKAGE / "internal" / "old_names"
+FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != ALIASES}
+"""Each module's file by its name; the library itself has the name ''. Aliases are tested apart."""
 MODULES = [name for name, path in FILES.items() if path.stem != "__init__"]
 """All but the packages."""
+BENCHMARKS = {f"benchmarks.{path.stem}": path for path in sorted((PACKAGE.parent / "benchmarks").glob("[!_]*.py"))}
+
+
+def full_name(module: str) -> str:
+    """As Python imports it."""
+    return module if module in BENCHMARKS else f"denoise_lib.{module}"
 
 
 def library_imports(path: Path, name: str) -> set[str]:

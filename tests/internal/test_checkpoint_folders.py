@@ -291,7 +291,7 @@ import os, signal, sys
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from denoise_lib import UNet, fit, mnist, Blend
-from denoise_lib.checkpoint_folders import checkpoint_folder
+from denoise_lib import checkpoint_folder
 from denoise_lib.data import NoisyImages
 
 deadly, steps = int(sys.argv[1]), []

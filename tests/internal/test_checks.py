@@ -331,7 +331,9 @@ def test_lists(refused: Any) -> None:
 
 
 def test_values_are_named_in_few_words() -> None:
-    assert describe("abc") == "the str 'abc'" and describe(None) == "the NoneType None" and describe((1, 2)) == "the tuple (1, 2)"
+    assert (
+        describe("abc") == "the str 'abc'" and describe(None) == "the NoneType None" and describe((1, 2)) == "the tuple (1, 2)"
+    )
     assert describe(np.zeros((2, 3))) == "a ndarray of shape (2, 3)" and describe(torch.rand(5)) == "a Tensor of shape (5,)"
     assert describe([1] * 100) == "a list" and describe((1,) * 100) == "a tuple" and describe(np.float32(1)) == "a float32"
 

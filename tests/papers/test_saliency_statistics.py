@@ -604,7 +604,8 @@ def test_layers_count_in_the_order_of_their_definition() -> None:
     [
         (lambda: randomize_layers(small_network(), 3), "at most 2"), (lambda: randomize_layers(nn.Identity(), 1), "at most 0"),
         (lambda: randomize_layers(small_network(), -1), "layers"), (lambda: randomize_layers(small_network(), 1.0), "layers"),
-        (lambda: randomize_layers(small_network(), True), "layers"), (lambda: randomize_layers(small_network(), None), "layers"),
+        (lambda: randomize_layers(small_network(), True), "layers"),
+        (lambda: randomize_layers(small_network(), None), "layers"),
         (lambda: randomize_layers("model", 1), "model"), (lambda: randomize_layers(None, 0), "model"),
         (lambda: randomize_layers(small_network(), 1, "a"), "seed"),
         (lambda: randomize_layers(small_network(), 1, -1), "seed"),

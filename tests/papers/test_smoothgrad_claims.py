@@ -410,7 +410,11 @@ def test_self_influence_by_network_colours_and_level(
     assert told == [("tnet", "each", 0.0, "exact"), *exact, *probed]
     spread = noisy.amax((1, 2, 3)) - noisy.amin((1, 2, 3))
     for row, (options, x, found) in zip(rows, influences, strict=True):
-        assert options == {"colors": {"each": "per_channel", "together": "joint"}[row["colours"]], "method": row["method"], "probes": 9}
+        assert options == {
+            "colors": {"each": "per_channel", "together": "joint"}[row["colours"]],
+            "method": row["method"],
+            "probes": 9,
+        }
         wanted = binned_by_error(found, noisy, clean)
         assert {name: row[name] for name in wanted} == wanted and row["network"]
         assert [value["from"] for value in row["bins"]] == list(BINS) and is_summary(row["difference"], 7)
@@ -575,7 +579,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, pairs: PhotoPairs, few: Path) -> dict
     monkeypatch.setattr(smoothgrad_claims, "photo_pairs", lambda *_, **__: pairs)
     found: dict[str, tuple[Any, ...]] = {}
     for name in PARTS:
-        monkeypatch.setattr(smoothgrad_claims, f"measure_{name}", lambda *values, name=name: found.update({name: values}) or RESULTS[name])
+        monkeypatch.setattr(
+            smoothgrad_claims, f"measure_{name}", lambda *values, name=name: found.update({name: values}) or RESULTS[name]
+        )
     return found
 
 
@@ -583,7 +589,10 @@ def asked(monkeypatch: pytest.MonkeyPatch, pairs: PhotoPairs, few: Path) -> dict
 def test_everything_is_measured_and_written(
     few: Path, pairs: PhotoPairs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kernels, randomised = smoothgrad_claims.measure_kernels, smoothgrad_claims.measure_randomised  # on three pairs here; no classifier is trained
+    kernels, randomised = (
+        smoothgrad_claims.measure_kernels,
+        smoothgrad_claims.measure_randomised,
+    )  # on three pairs here; no classifier is trained
     monkeypatch.setattr(smoothgrad_claims, "measure_kernels", lambda noisy, clean: kernels(noisy[:3], clean[:3]))
     monkeypatch.setattr(smoothgrad_claims, "measure_randomised", lambda noisy, clean: randomised(noisy[:3], clean[:3], seeds=1))
     monkeypatch.setattr(smoothgrad_claims, "measure_classifier", lambda: [{"seed": 0}])

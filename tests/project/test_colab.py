@@ -199,7 +199,9 @@ def test_a_name_that_is_none_changes_nothing(name: str, tmp_path: Path, capsys: 
 def test_another_repository_whose_name_begins_alike_is_left_alone(tmp_path: Path) -> None:
     old = badges.repository_of(ROOT)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / "README.md").write_text(f"https://github.com/{old}-solutions https://example.org/{old} https://github.com/{old}.\n")
+    (tmp_path / "README.md").write_text(
+        f"https://github.com/{old}-solutions https://example.org/{old} https://github.com/{old}.\n"
+    )
     badges.exchange(tmp_path, "a/b")
     assert (tmp_path / "README.md").read_text() == (
         f"https://github.com/{old}-solutions https://example.org/{old} https://github.com/a/b.\n"

@@ -34,7 +34,7 @@ import torch
 from hostile_calls import CALLS, LEFT_OUT, Arguments, Call, colour, gray, network, uniform
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
-from package_walk import FILES, MODULES, PACKAGE
+from package_walk import BENCHMARKS, FILES, MODULES, PACKAGE, full_name
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -47,7 +47,7 @@ from denoise_lib.training import TrainingDiverged
 
 SECONDS = 10
 ERRORS = (TypeError, ValueError, DataError, WeightsError, CheckpointError, TrainingDiverged)
-LIBRARY = str(PACKAGE) + os.sep
+LIBRARY = (str(PACKAGE) + os.sep, str(PACKAGE.parent / "benchmarks") + os.sep)
 
 # --- the pool ------------------------------------------------------------------------------------------------------------
 
@@ -322,7 +322,8 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("display.figures.tile", {"scale": "2**62"}),
     # never finished
     ("saliency.self_sensitivity_with_error", {"probes": "2**62"}), ("training.fit", {"epochs": "2**62"}),
-    ("benchmarks.timing.time_interleaved", {"repeats": "2**62"}), ("papers.digit_classifier.train_classifier", {"epochs": "2**62"}),
+    ("benchmarks.timing.time_interleaved", {"repeats": "2**62"}),
+    ("papers.digit_classifier.train_classifier", {"epochs": "2**62"}),
     # answered with NaN or infinity
     ("metrics.mse", {"a": "huge float64"}), ("metrics.mse", {"a": "large float16", "b": "float16"}),
     ("papers.saliency_statistics.summary", {"values": "huge float64"}),
@@ -339,7 +340,8 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("metrics.predict", {"model": "returns a number"}), ("metrics.evaluate", {"model": "returns a pair"}),
     ("training.fit", {"model": "returns None"}), ("training.fit", {"model": "other shape"}),
     ("training.fit", {"model": "forgets gradients"}), ("saliency.output_gradient", {"model": "returns None"}),
-    ("saliency.output_gradient", {"model": "returns a number"}), ("papers.saliency_statistics.output_map", {"model": "returns a pair"}),
+    ("saliency.output_gradient", {"model": "returns a number"}),
+    ("papers.saliency_statistics.output_map", {"model": "returns a pair"}),
     ("exercises.capstone.pack_weights", {"network": "a network without weights"}), ("losses.hdr_loss", {"output": "None"}),
     ("losses.masked_l2_loss", {"target": "three numbers"}), ("losses.AnnealedL0.__call__", {"target": "bool"}),
     # images that cannot be looked at, or of which no gradient can be taken
@@ -348,7 +350,8 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("saliency.smoothgrad", {"context": "sparse"}), ("saliency.smoothgrad", {"context": "0-d"}),
     ("losses.best_prediction", {"targets": "float16"}), ("losses.risk", {"targets": "not contiguous"}),
     ("papers.baselines.fit_baseline", {"noisy": "needs gradients"}), ("papers.baselines.fit_baseline", {"noisy": "bfloat16"}),
-    ("papers.saliency_statistics.compare_groups", {"maps": "complex"}), ("papers.saliency_statistics.rank_correlation", {"a": "float8", "b": "float8"}),
+    ("papers.saliency_statistics.compare_groups", {"maps": "complex"}),
+    ("papers.saliency_statistics.rank_correlation", {"a": "float8", "b": "float8"}),
     ("display.figures.tile", {"images": "5-d"}), ("display.views.render_smoothgrad", {"samples": "needs gradients"}),
     # numbers, choices and names
     ("internal.checks.check_number", {"value": "10**5000"}), ("internal.checks.describe", {"value": "10**5000"}),
@@ -376,20 +379,29 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("data.NoisyImages.__getitem__", {"index": "1.5"}), ("data.NoisyPairs.__getitem__", {"index": "None"}),
     ("data.exchange_pixels", {"first": "None"}), ("data.random_symmetry", {"second": "None"}),
     # contents of many parts
-    ("papers.results.markdown_table", {"content": "None"}), ("papers.results.markdown_table", {"content": "own dict, all None"}),
-    ("papers.noise2noise_tables.photo_table", {"content": "text"}), ("papers.smoothgrad_claims.claims_table", {"content": "dict"}),
-    ("benchmarks.run.benchmark_table", {"content": "own dict, lists"}), ("papers.noise2noise_tables.mean_and_std", {"values": "list"}),
-    ("papers.noise2noise_tables.model_name", {"network": "text"}), ("internal.atomic_write.write_json", {"content": "an object"}),
-    ("internal.tables.table", {"rows": "images"}), ("display.notebook.headline", {"key": "list"}), ("papers.saliency_statistics.format_summary", {"value": "None"}),
+    ("papers.results.markdown_table", {"content": "None"}),
+    ("papers.results.markdown_table", {"content": "own dict, all None"}),
+    ("papers.noise2noise_tables.photo_table", {"content": "text"}),
+    ("papers.smoothgrad_claims.claims_table", {"content": "dict"}),
+    ("benchmarks.tables.benchmark_table", {"content": "own dict, lists"}),
+    ("papers.noise2noise_tables.mean_and_std", {"values": "list"}),
+    ("papers.noise2noise_tables.model_name", {"network": "text"}),
+    ("internal.atomic_write.write_json", {"content": "an object"}),
+    ("internal.tables.table", {"rows": "images"}),
+    ("display.notebook.headline", {"key": "list"}),
+    ("papers.saliency_statistics.format_summary", {"value": "None"}),
     ("exercises.judging.compare", {"mine": "text"}), ("exercises.judging.attempt", {"seed": "None"}),
     ("exercises.judging.CallRecord.unpacked", {"content": "own dict, NaN"}),
     ("exercises.checker.Answers.of", {"name": "list"}), ("exercises.checker.Checks.export", {"path": "a path"}),
     ("exercises.capstone.unpack_weights", {"text": "None"}),
-    ("display.figures.panel", {"pictures": "[None]"}), ("display.figures.mark", {"picture": "None"}), ("display.figures.heat_map", {"values": "None"}),
+    ("display.figures.panel", {"pictures": "[None]"}),
+    ("display.figures.mark", {"picture": "None"}),
+    ("display.figures.heat_map", {"values": "None"}),
     ("display.figures.learning_curves", {"histories": "{'a': None}"}),
     ("display.sliders.filmstrip", {"render": "lambda"}), ("display.sliders.guess_the_mu", {"images": "sparse"}),
     ("papers.unet_vs_autoencoder.execute", {"run": "an object"}), ("papers.noise2noise_tnet.table_runs", {"base": "None"}),
-    ("papers.noise2noise_tnet.PhotoRun", {"noise": "array"}), ("papers.digit_classifier.class_score", {"labels": "int64 number"}),
+    ("papers.noise2noise_tnet.PhotoRun", {"noise": "array"}),
+    ("papers.digit_classifier.class_score", {"labels": "int64 number"}),
 ]  # fmt: skip
 
 
@@ -451,8 +463,8 @@ def test_a_valid_call_is_taken(name: str) -> None:
 def public(module: str) -> list[str]:
     """All functions, classes and methods of a module that take arguments, by name."""
     found = []
-    for name, value in vars(importlib.import_module(f"denoise_lib.{module}")).items():
-        if name.startswith("_") or getattr(value, "__module__", "") != f"denoise_lib.{module}":
+    for name, value in vars(importlib.import_module(full_name(module))).items():
+        if name.startswith("_") or getattr(value, "__module__", "") != full_name(module):
             continue
         if inspect.isclass(value) and not issubclass(value, BaseException):
             found += [f"{module}.{name}.{method}" for method, code in vars(value).items() if takes_more_than_self(method, code)]
@@ -469,7 +481,7 @@ def takes_more_than_self(name: str, code: object) -> bool:
     return inspect.isfunction(function) and not hidden and len(inspect.signature(function).parameters) > 1
 
 
-PUBLIC = [name for module in MODULES for name in public(module) if module != "__main__"]
+PUBLIC = [name for module in (*MODULES, *BENCHMARKS) if module != "__main__" for name in public(module)]
 
 
 def test_every_public_function_is_in_the_table_or_left_out_for_a_reason() -> None:
@@ -491,5 +503,7 @@ def test_the_table_has_no_function_that_is_gone() -> None:
 def test_arguments_have_their_functions_names() -> None:
     """So that no argument is forgotten: each that a function takes is in its call."""
     for name, call in CALLS.items():
-        if not name.startswith("internal.checks.") and getattr(call.function, "__module__", "").startswith("denoise_lib."):
+        if not name.startswith("internal.checks.") and getattr(call.function, "__module__", "").startswith(
+            ("denoise_lib.", "benchmarks.")
+        ):
             assert call.valid().keys() == inspect.signature(call.function).parameters.keys(), name

@@ -1,4 +1,4 @@
-"""A sandbox without network, with a disk that is read-only or full; notebooks that are run twice, or killed; what is demanded."""
+"""A sandbox without network, with a disk that is read-only or full; notebooks run twice, or killed; what is demanded."""
 
 from __future__ import annotations
 

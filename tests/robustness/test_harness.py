@@ -112,7 +112,7 @@ LEAKS = {
     "value": "seen = globals().get('seen', 0) + 1\nseen",
     "picture": """
 from IPython.display import Image
-from denoise_lib.figures import png
+from denoise_lib.display import png
 import numpy as np
 level = globals().get('level', 0) + 1
 Image(png(np.full((4, 4), level, np.uint8)))

@@ -72,7 +72,7 @@ def test_works_on_a_full_disk(hardship: str, name: str, outcomes: Outcomes) -> N
 
 
 def test_an_exercise_on_a_full_disk_says_that_its_answer_is_not_kept() -> None:
-    attempt = "from denoise_lib.checks import check\ncheck.blend(lambda image, noise, mu: image)\ncheck.report('blend')"
+    attempt = "from denoise_lib.exercises import check\ncheck.blend(lambda image, noise, mu: image)\ncheck.report('blend')"
     (outcome,) = in_the_sandbox([before(notebook_of(attempt), 0, FILL)], folder=WRITABLE, size=TIGHT)
     assert complaints(outcome) == []
     verdict, kept, *report = shown(outcome.notebook.cells[1])[0].splitlines()

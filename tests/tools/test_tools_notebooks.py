@@ -5,7 +5,7 @@ import pytest
 
 from tools import execution, notebooks, pairing, run_notebooks
 
-SOURCE = '''# %% [markdown]
+SOURCE = """# %% [markdown]
 # # Title
 
 # %%
@@ -15,20 +15,20 @@ value = 20 + 1
 
 # %% tags=["keep"]
 print(f"value {value * 2}")
-'''
-WIDGETS = '''# %%
+"""
+WIDGETS = """# %%
 import ipywidgets
 
 ipywidgets.IntSlider(3)
-'''
-HEADLINES = '''# %%
+"""
+HEADLINES = """# %%
 print("before")
 print("headline  U-Net, mild: MSE: 0.0010   band 0.0009 .. 0.0012   ok")
 
 # %%
 # A comment.
 print("headline  ratio: 1.9 dB   band 2.0 .. 3.0   {verdict}")
-'''
+"""
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pytest
 
 from tools import notebooks, reference_ranges
 
-SOURCE = '''# %%
+SOURCE = """# %%
 import os
 
 seed = int(os.environ["DENOISE_SEED"])
 print(f"headline  error: {10 + seed}   band nan .. nan   OUTSIDE")
 MORE
-'''
+"""
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """A sandbox around a student's code: no network, no files but its own, no end to the process that reaches further.
 
 On Linux it is bubblewrap, the same walls that Flatpak stands in: an empty file system in which Python and the library can be
-read, a home that is thrown away, no network at all. Elsewhere there is the weak sandbox of the worker, which a student who means
-harm can get over, and which has to be asked for.
+read, a home that is thrown away, no network at all. Elsewhere there is the weak sandbox of the worker, which a student who
+means harm can get out of, and which has to be asked for.
 """
 
 from __future__ import annotations

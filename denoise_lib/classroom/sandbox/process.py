@@ -103,7 +103,9 @@ class _Clock:
         return max(0.0, self._until - time.monotonic())
 
 
-def one_process(folder: Path, job: dict[str, Any], sandbox: str, limits: Limits, left: float, told: WorkerReport) -> Stop | None:
+def one_process(
+    folder: Path, job: dict[str, Any], sandbox: str, limits: Limits, left: float, told: WorkerReport
+) -> Stop | None:
     """One worker: None when it came to its end."""
     path = folder / "job.json"
     path.write_text(json.dumps({**job, "folder": str(folder) if sandbox == WEAK else "/job"}), encoding="utf-8")

@@ -109,7 +109,9 @@ def _place(step: str) -> str:
     return f"The function {which}" if kind == "function" else "The start"
 
 
-def _outcome(name: str, runs: dict[str, list[CallRecord] | None], stops: dict[str, Stop], cells: list[str], seed: int) -> Outcome:
+def _outcome(
+    name: str, runs: dict[str, list[CallRecord] | None], stops: dict[str, Stop], cells: list[str], seed: int
+) -> Outcome:
     if stop := stops.get(f"function {name}"):
         guess = "takes too long; is there a loop without an end?" if stop.why == TOO_LONG else f"{stop.why}."
         return Outcome(name, stop.status, stop.status, f"not yet: your function {guess}")

@@ -73,11 +73,10 @@ print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 
 from IPython.display import display
 from torch import nn
 
-from denoise_lib import NoisyPairs, evaluate, fit, load_pretrained, mse, predict
-from denoise_lib.display.figures import panel, picture, tile
-from denoise_lib.exercises.capstone import PARAMETER_LIMIT, leader_board_score, submit_network
-from denoise_lib.internal.checkpoints import checkpoint_folder
-from denoise_lib.papers.pairs import photo_pairs
+from denoise_lib import NoisyPairs, checkpoint_folder, evaluate, fit, load_pretrained, mse, predict
+from denoise_lib.display import panel, picture, tile
+from denoise_lib.exercises import PARAMETER_LIMIT, leader_board_score, submit_network
+from denoise_lib.papers import photo_pairs
 
 SEED = 0  # of the first weights and of the order of the pairs: try several
 FULL = torch.cuda.is_available()  # train for real, or briefly

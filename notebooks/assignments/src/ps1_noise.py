@@ -57,7 +57,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.exercises.checker import check
+from denoise_lib.exercises import check
 
 print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 'CPU'}")
 
@@ -66,11 +66,8 @@ import math
 
 from IPython.display import display
 
-from denoise_lib import mnist, mse, photos, psnr
-from denoise_lib.corruptions import Impulse, Poisson
-from denoise_lib.data import as_float_images
-from denoise_lib.display.figures import panel, picture, tile
-from denoise_lib.noise import Gaussian
+from denoise_lib import Gaussian, Impulse, Poisson, as_float_images, mnist, mse, photos, psnr
+from denoise_lib.display import panel, picture, tile
 
 digits = as_float_images(mnist("test", "small"))  # (1000, 1, 28, 28), from 0 to 1
 

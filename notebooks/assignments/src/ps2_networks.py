@@ -57,18 +57,16 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.exercises.checker import check
+from denoise_lib.exercises import check
 
 print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 'CPU'}")
 
 # %%
 from IPython.display import display
 
-from denoise_lib import BaseNet, add_noise, load_pretrained, mnist, mse, predict, psnr
-from denoise_lib.data import as_float_images
-from denoise_lib.display.figures import panel, picture, tile
-from denoise_lib.noise import LEVELS
-from denoise_lib.papers.results import PAPER_TABLE_1, read_results
+from denoise_lib import LEVELS, BaseNet, add_noise, as_float_images, load_pretrained, mnist, mse, predict, psnr
+from denoise_lib.display import panel, picture, tile
+from denoise_lib.papers import PAPER_TABLE_1, read_results
 
 images, labels = mnist("test", "small", labels=True)
 digits = as_float_images(images)  # (1000, 1, 28, 28), from 0 to 1

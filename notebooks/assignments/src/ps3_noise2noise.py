@@ -57,16 +57,15 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.exercises.checker import check
+from denoise_lib.exercises import check
 
 print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 'CPU'}")
 
 # %%
 from IPython.display import display
 
-from denoise_lib import PointSample, load_pretrained, mse, photos, predict, psnr
-from denoise_lib.display.figures import panel, picture, tile
-from denoise_lib.losses import corrupted_pixel
+from denoise_lib import PointSample, corrupted_pixel, load_pretrained, mse, photos, predict, psnr
+from denoise_lib.display import panel, picture, tile
 
 noise = PointSample(cell=8)  # the second paper's noise: a random pixel of each cell
 large = photos("all", size=256, crops=4).float() / 255

@@ -57,7 +57,7 @@ if importlib.util.find_spec("denoise_lib") is None:
 
 import torch
 
-from denoise_lib.exercises.checker import check
+from denoise_lib.exercises import check
 
 print(f"torch {torch.__version__} on a {'GPU' if torch.cuda.is_available() else 'CPU'}")
 
@@ -66,13 +66,12 @@ import math
 
 from IPython.display import display
 
-from denoise_lib import PointSample, add_noise, load_pretrained, mnist, mse, photos, predict, smoothgrad
-from denoise_lib.data import as_float_images
-from denoise_lib.display.figures import panel, picture, residual, tile
-from denoise_lib.papers.digit_classifier import class_score, train_classifier
-from denoise_lib.papers.results import read_results
-from denoise_lib.papers.saliency_statistics import format_summary
-from denoise_lib.saliency import loss_gradient, self_influence, smoothgrad_samples, squared_error
+from denoise_lib import (
+    PointSample, add_noise, as_float_images, load_pretrained, loss_gradient, mnist, mse, photos,
+    predict, self_sensitivity, smoothgrad, smoothgrad_samples, squared_error,
+)
+from denoise_lib.display import panel, picture, residual, tile
+from denoise_lib.papers import class_score, format_summary, read_results, train_classifier
 
 images, labels = mnist("test", "small", labels=True)
 digits = as_float_images(images)  # (1000, 1, 28, 28), from 0 to 1
@@ -207,7 +206,7 @@ print("network         error to the clean digits   SURE      change - sigma^2   
 for name in ("unet-mild", "unet-moderate", "unet-severe", "unet-blind"):
     network = load_pretrained(name)
     denoised = predict(network, noisy)
-    divergence = self_influence(network, noisy, method="probes", probes=8, generator=generator()).sum((1, 2, 3))
+    divergence = self_sensitivity(network, noisy, method="probes", probes=8, generator=generator()).sum((1, 2, 3))
     found = [sure(noisy[i : i + 1], denoised[i : i + 1], float(divergence[i]), SIGMA) for i in range(len(some))]
     if found[0] is not None:
         estimate, naive, share = sum(found) / len(found), mse(denoised, noisy) - SIGMA**2, divergence.mean() / 784

@@ -1,0 +1,5 @@
+"""An alias."""
+
+from denoise_lib.papers.pairs import photo_pairs
+
+__all__ = ["photo_pairs"]
