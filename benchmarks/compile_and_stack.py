@@ -59,8 +59,8 @@ def _compiled(network: str, device: torch.device, repeats: int) -> list[Row]:
     failed: list[Row] = []
     # A cache of its own: what an earlier run has compiled would make the start look short.
     with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, {"TORCHINDUCTOR_CACHE_DIR": cache}):
-        for told, mode in modes.items():
-            name = f"{network}: step, {told}"
+        for label, mode in modes.items():
+            name = f"{network}: step, {label}"
             try:
                 step = training_step(setting, device, precision, compile_mode=mode)
                 begin = time.perf_counter()
@@ -123,8 +123,8 @@ def vmapped_step(models: Sequence[nn.Module], noisy: Tensor, target: Tensor, *, 
         check_model(model)
     check_same_shape(check_tensor(noisy, "noisy"), check_tensor(target, "target"), "noisy", "target")
     if noisy.dim() != 5 or len(noisy) != len(models):
-        told = f"but has the shape {tuple(noisy.shape)}"
-        raise ValueError(f"noisy must be {len(models)} batches, one for each model: (K, N, C, H, W), {told}.")
+        problem = f"but has the shape {tuple(noisy.shape)}"
+        raise ValueError(f"noisy must be {len(models)} batches, one for each model: (K, N, C, H, W), {problem}.")
     check_number(lr, "lr", 0, 1e38, open_low=True, example=1e-3)
     check_instance(precision, "precision", Precision, "Precision(torch.device('cpu'), None)")
     if any(list(model.buffers()) for model in models):

@@ -117,12 +117,11 @@ def benchmark_limits(repeats: int = 9, device: torch.device | str | None = None)
         with OpProfiler(chosen) as meter:
             for _ in range(repeats):
                 step()
-        costs = {told: Cost(*(value / repeats for value in astuple(cost))) for told, cost in meter.costs.items()}
-        least = {told: max(cost.flops / peak, cost.bytes / copied) for told, cost in costs.items()}
+        costs = {operation: Cost(*(value / repeats for value in astuple(cost))) for operation, cost in meter.costs.items()}
+        least = {operation: max(cost.flops / peak, cost.bytes / copied) for operation, cost in costs.items()}
         total = {"flops": sum(cost.flops for cost in costs.values()), "bytes": sum(cost.bytes for cost in costs.values())}
         rows.append({"name": f"{name}: step", "seconds": seconds, **total, "times_the_limit": seconds / sum(least.values())})
-        for told in sorted(costs, key=lambda one: -costs[one].seconds)[:SHOWN]:
-            rows.append(
-                {"name": f"{name}: {told}", **asdict(costs[told]), "times_the_limit": costs[told].seconds / least[told]}
-            )
+        for operation in sorted(costs, key=lambda one: -costs[one].seconds)[:SHOWN]:
+            times = costs[operation].seconds / least[operation]
+            rows.append({"name": f"{name}: {operation}", **asdict(costs[operation]), "times_the_limit": times})
     return rows

@@ -22,8 +22,8 @@ def benchmark_table(content: dict[str, Any]) -> str:
     """All parts of a results file as a Markdown table."""
     rows = [
         [
-            name, row["name"], _told(row, "seconds", "{:.1f}", 1000), _told(row, "times_the_first", "{:.2f}"),
-            "; ".join(_told(row, key, form) for key, form in BESIDES.items() if row.get(key) is not None),
+            name, row["name"], _cell(row, "seconds", "{:.1f}", 1000), _cell(row, "times_the_first", "{:.2f}"),
+            "; ".join(_cell(row, key, form) for key, form in BESIDES.items() if row.get(key) is not None),
         ]
         for name, part in content["parts"].items()
         for row in part["rows"]
@@ -31,7 +31,7 @@ def benchmark_table(content: dict[str, Any]) -> str:
     return table(["part", "what", "median, ms", "times the first", "besides"], rows)
 
 
-def _told(row: Row, key: str, form: str, unit: float = 1) -> str:
+def _cell(row: Row, key: str, form: str, unit: float = 1) -> str:
     return form.format(unit * row[key]) if row.get(key) is not None else ""
 
 
@@ -78,7 +78,7 @@ def growth_table(content: dict[str, Any]) -> str:
     """For maintainers: time and memory of a training that has 1, 2, 4 and 8 times as much to do."""
     part = content["parts"]["growth"]
     rows = [
-        [row["name"], str(row["work"]), f"{row['times_the_first']:.2f}", _told(row, "peak_megabytes", "{:.0f}") or "-"]
+        [row["name"], str(row["work"]), f"{row['times_the_first']:.2f}", _cell(row, "peak_megabytes", "{:.0f}") or "-"]
         for row in part["rows"]
     ]
     return table(["what grows", "times the work", "times the time", "peak memory, MB"], rows) + _where(part)
@@ -90,8 +90,8 @@ def alternatives_table(content: dict[str, Any]) -> str:
     part = content["parts"]["alternatives"]
     rows = [
         [
-            row["name"], _told(row, "seconds", "{:.1f}", 1000), _told(row, "times_the_first", "{:.2f}"),
-            _told(row, "start_seconds", "{:.1f}"), row.get("not_measured", "") or _paid_back(row),
+            row["name"], _cell(row, "seconds", "{:.1f}", 1000), _cell(row, "times_the_first", "{:.2f}"),
+            _cell(row, "start_seconds", "{:.1f}"), row.get("not_measured", "") or _paid_back(row),
         ]
         for row in part["rows"]
     ]  # fmt: skip

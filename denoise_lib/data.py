@@ -300,8 +300,8 @@ def _check_copies(first: Tensor, second: Tensor, generator: torch.Generator) -> 
     """Shapes and types alone: noisy values may leave [0, 1], and NaN marks those that are missing."""
     check_same_shape(first, second, "first", "second")
     if first.dim() != 4 or first.dtype not in FLOATS or second.dtype not in FLOATS:
-        told = f"are {first.dtype} and {second.dtype} of shape {tuple(first.shape)}"
-        raise ValueError(f"first and second must be float batches (N, C, H, W), but {told}.")
+        found = f"are {first.dtype} and {second.dtype} of shape {tuple(first.shape)}"
+        raise ValueError(f"first and second must be float batches (N, C, H, W), but {found}.")
     check_generator(generator, first.device)
 
 

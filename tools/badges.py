@@ -24,8 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=Path())
     options = parser.parse_args(arguments)
     if not NAME.fullmatch(options.repository):
-        told = f"REPO must read org/name, but is {options.repository!r}; for example REPO=my-school/denoising."
-        print(f"error: {told}", file=sys.stderr)
+        message = f"REPO must read org/name, but is {options.repository!r}; for example REPO=my-school/denoising."
+        print(f"error: {message}", file=sys.stderr)
         return 1
     changed = exchange(options.root, options.repository)
     print(f"{len(changed)} files now name {options.repository}")

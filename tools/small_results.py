@@ -54,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     rows = compare(fixed | drawn[0], read_results(options.bands)["bands"])
     print("\n".join(rows))
     failed = sum(row.endswith("OUTSIDE") for row in rows)
-    told = f"{failed} of {len(rows)} numbers lie outside of their bands"
-    print(told if failed else f"all {len(rows)} numbers lie in their bands")
+    message = f"{failed} of {len(rows)} numbers lie outside of their bands"
+    print(message if failed else f"all {len(rows)} numbers lie in their bands")
     return failed > 0
 
 

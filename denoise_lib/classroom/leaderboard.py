@@ -82,8 +82,8 @@ def score(found: SubmissionReport, problem: str | None, seed: int) -> tuple[Outc
     share = 1 / 3
     if found_psnr > hidden.gaussian:
         share += 1 / 3 + min(1.0, (found_psnr - hidden.gaussian) / (hidden.tnet - hidden.gaussian)) / 3
-    told = f"{found_psnr:.2f} dB on the hidden pairs; a Gaussian filter {hidden.gaussian:.2f}, TNet {hidden.tnet:.2f} dB."
+    scores = f"{found_psnr:.2f} dB on the hidden pairs; a Gaussian filter {hidden.gaussian:.2f}, TNet {hidden.tnet:.2f} dB."
     if found_psnr >= hidden.tnet:
-        return Outcome(NETWORK, RIGHT, None, f"beats TNet: {told}"), 1.0, found_psnr
+        return Outcome(NETWORK, RIGHT, None, f"beats TNet: {scores}"), 1.0, found_psnr
     name = "below TNet" if found_psnr > hidden.gaussian else "below a Gaussian filter"
-    return Outcome(NETWORK, WRONG, name, f"{name}: {told}"), share, found_psnr
+    return Outcome(NETWORK, WRONG, name, f"{name}: {scores}"), share, found_psnr

@@ -90,31 +90,31 @@ class Verdicts(ClassroomStep):
             grade = cell.metadata.get("nbgrader", {}).get("grade_id")
             cell.outputs = _graded(*rows[grade]) if grade in rows else _printed(found["cells"].get(str(place), {}))
             cell.execution_count = place + 1
-        if told := [note for note in found["notes"] if note != NEEDS_REVIEW]:
-            notes = "\n".join(f"- {_plain(note)}" for note in told)
+        if shown := [note for note in found["notes"] if note != NEEDS_REVIEW]:
+            notes = "\n".join(f"- {_plain(note)}" for note in shown)
             notebook.cells.insert(0, nbformat.v4.new_markdown_cell(f"**While grading:**\n\n{notes}"))
         return notebook, resources
 
 
 def _graded(name: str, row: dict[str, Any]) -> list[NotebookNode]:
     """No points as an error, some as a number, all as a line: that is how nbgrader tells them apart."""
-    told = f"{name}: {row['sentence']}"
+    message = f"{name}: {row['sentence']}"
     if not row["points"]:
-        return [nbformat.v4.new_output("error", ename=row["status"], evalue=told, traceback=[told])]
-    outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"{told}\n")]
+        return [nbformat.v4.new_output("error", ename=row["status"], evalue=message, traceback=[message])]
+    outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"{message}\n")]
     if row["status"] != RIGHT or row["points"] != row["max"]:
         outputs.append(nbformat.v4.new_output("execute_result", data={"text/plain": str(row["points"])}, execution_count=1))
     return outputs
 
 
-def _printed(told: dict[str, Any]) -> list[NotebookNode]:
+def _printed(cell: dict[str, Any]) -> list[NotebookNode]:
     outputs = []
-    if told.get("text"):
-        outputs.append(nbformat.v4.new_output("stream", name="stdout", text=str(told["text"])))
-    for picture in told.get("pictures") or []:
+    if cell.get("text"):
+        outputs.append(nbformat.v4.new_output("stream", name="stdout", text=str(cell["text"])))
+    for picture in cell.get("pictures") or []:
         outputs.append(nbformat.v4.new_output("display_data", data={"image/png": str(picture)}))
-    if told.get("error"):
-        outputs.append(nbformat.v4.new_output("error", ename="", evalue=str(told["error"]), traceback=[str(told["error"])]))
+    if cell.get("error"):
+        outputs.append(nbformat.v4.new_output("error", ename="", evalue=str(cell["error"]), traceback=[str(cell["error"])]))
     return outputs
 
 

@@ -91,8 +91,8 @@ def misconceptions(rows: Sequence[Row]) -> list[tuple[str, str, int, str]]:
     counts = Counter(
         (name, item["mistake"]) for row in handed_in(rows) for name, item in row.items.items() if item["status"] == WRONG
     )
-    told = [(name, mistake, count, _sentence(name, mistake)) for (name, mistake), count in counts.items()]
-    return sorted(told, key=lambda one: (-one[2], one[0], one[1]))
+    mistakes = [(name, mistake, count, _sentence(name, mistake)) for (name, mistake), count in counts.items()]
+    return sorted(mistakes, key=lambda one: (-one[2], one[0], one[1]))
 
 
 def _sentence(name: str, mistake: str) -> str:

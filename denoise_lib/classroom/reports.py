@@ -24,8 +24,8 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
         for row in rows:
             items = [row.items.get(name) for name in names]
             points = ["" if item is None or item["points"] is None else f"{item['points']:g}" for item in items]
-            told = [_cell(row.student), _cell(row.name), row.status, f"{row.points:g}", f"{row.most:g}", row.waiting]
-            writer.writerow([*told, *points, *map(_status, items), _cell(" ".join(row.notes))])
+            fixed = [_cell(row.student), _cell(row.name), row.status, f"{row.points:g}", f"{row.most:g}", row.waiting]
+            writer.writerow([*fixed, *points, *map(_status, items), _cell(" ".join(row.notes))])
 
 
 def _status(item: dict[str, Any] | None) -> str:

@@ -213,7 +213,7 @@ def _make(content: bytes | None, released: NotebookNode, seed: int, sandbox: str
             outcome = found.outcomes[item.name]
             share = 1.0 if outcome.status == RIGHT else 0.5 if outcome.mistake in NEARLY_RIGHT else 0.0
         result["items"][item.name] = _row(item, outcome, share)
-    result["cells"] = {str(place): told for place, told in found.cells.items()}
+    result["cells"] = {str(place): cell for place, cell in found.cells.items()}
     return result
 
 

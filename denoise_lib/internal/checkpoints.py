@@ -104,8 +104,8 @@ class TrainingState:
             kind = type(error).__name__
             raise CheckpointError(f"{path} is no checkpoint of fit, or is damaged ({kind}): {advice}") from error
         if different:
-            told = "; ".join(f"{name} was {settings[name]!r:.200} and is now {self.settings[name]!r}" for name in different)
-            raise CheckpointError(f"{path} belongs to another training ({told}): {advice}")
+            changes = "; ".join(f"{name} was {settings[name]!r:.200} and is now {self.settings[name]!r}" for name in different)
+            raise CheckpointError(f"{path} belongs to another training ({changes}): {advice}")
         parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
         if self.scheduler is not None:
             parts["scheduler"] = self.scheduler
@@ -161,8 +161,8 @@ class CheckpointFolder:
             )
             return None
         code = code_of([*model.modules(), dataset, *vars(dataset).values(), *functions])
-        told = (sorted(settings.items()), model, dataset.fingerprint(), code)
-        digest = hashlib.sha256(repr(told).encode())
+        facts = (sorted(settings.items()), model, dataset.fingerprint(), code)
+        digest = hashlib.sha256(repr(facts).encode())
         for value in (*model.parameters(), *model.buffers()):
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return self.path / f"{type(model).__name__}-{digest.hexdigest()[:12]}.checkpoint"

@@ -77,9 +77,9 @@ class World:
         """The first process's answer, in all processes: they must not take different ways."""
         if self.size == 1:
             return answer
-        told = torch.tensor(int(answer), device=device)
-        dist.broadcast(told, src=0)
-        return bool(told)
+        flag = torch.tensor(int(answer), device=device)
+        dist.broadcast(flag, src=0)
+        return bool(flag)
 
 
 def world() -> World:

@@ -125,7 +125,7 @@ def _on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: s
                 raise error
             yield left.pop(number), result
     if left:
-        raise JobsError(f"{_left(left, jobs)} on {scheduler}: {_told(lost)}; run the same again to go on.")
+        raise JobsError(f"{_left(left, jobs)} on {scheduler}: {_reason(lost)}; run the same again to go on.")
 
 
 @contextmanager
@@ -244,7 +244,7 @@ def _dask_backend(client: Any) -> Any:
     return Backend(client=client)
 
 
-def _told(lost: BaseException | None) -> str:
+def _reason(lost: BaseException | None) -> str:
     """Why a cluster gave jobs up."""
     from distributed import CancelledError, KilledWorker
 
@@ -258,5 +258,5 @@ def _told(lost: BaseException | None) -> str:
 def _left(left: dict[int, Any], jobs: Sequence[Any]) -> str:
     """'2 of 30 jobs are left (a, b)'."""
     names = [str(getattr(left[number], "name", left[number])) for number in sorted(left)]
-    told = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"{len(left)} of {len(jobs)} jobs are left ({told})"
+    listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"{len(left)} of {len(jobs)} jobs are left ({listed})"

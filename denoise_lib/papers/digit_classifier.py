@@ -59,8 +59,8 @@ def class_score(classifier: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     def score(images: Tensor, labels: Tensor) -> Tensor:
         output = check_tensor(classifier(check_images(images, "images", value_range=None)), "the classifier's output")
         if output.dim() != 2 or not output.is_floating_point():
-            told = f"{output.dtype} of shape {tuple(output.shape)}"
-            raise ValueError(f"classifier must return float numbers (N, classes), but returned {told}.")
+            found = f"{output.dtype} of shape {tuple(output.shape)}"
+            raise ValueError(f"classifier must return float numbers (N, classes), but returned {found}.")
         _check_labels(labels, len(output), output.shape[1])
         return output.gather(1, labels.view(-1, 1))[:, 0]
 

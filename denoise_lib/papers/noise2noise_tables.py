@@ -81,17 +81,17 @@ def photo_table(content: dict[str, Any]) -> str:
     for row in summarize_photo_runs(content.get("runs", [])):
         like_the_paper = row["recipe"] == "paper" and row["noise"] == "point-sample" and row["targets"] == "noisy"
         paper = PAPER_MODELS.get((row["network"], row["loss"])) if like_the_paper else None
-        told = f"{paper[1]:.2f} ± {paper[2]:.2f}" if paper else "-"
+        printed = f"{paper[1]:.2f} ± {paper[2]:.2f}" if paper else "-"
         if paper and (row["network"], row["loss"]) == ("tnet", "l2") and row["lr"] != 5e-4:
             rate = PAPER_RATES.get(row["lr"])
-            told = f"{rate[0]:.2f} ± {rate[1]:.2f}" if rate else "-"
+            printed = f"{rate[0]:.2f} ± {rate[1]:.2f}" if rate else "-"
         held_out = row["psnr"].get("held-out"), row["ensemble"].get("held-out")
         lines.append(
             f"| {model_name(row['network'], row['loss'])} | {row['parameters']:,} | {row['recipe']} "
             f"| {row['noise']}, {row['targets']} | {row['pairs']:,} x {row['epochs']} | {row['lr']:g} "
             f"| {'mixed' if row['amp'] else 'float32'} | {row['seeds']} | {format_psnr(row['psnr']['test'])} "
             f"| {format_psnr(held_out[0])} | {format_psnr(held_out[1])} "
-            f"| {told} |"
+            f"| {printed} |"
         )
     if content.get("baselines"):
         tests = [test for test in content["baselines"][0]["psnr"] if all(test in row["psnr"] for row in content["baselines"])]
@@ -127,8 +127,8 @@ def readme_photo_table(content: dict[str, Any]) -> str:
     for (network, loss), (_, score, spread) in PAPER_MODELS.items():
         row = paper_row(rows, network, loss)
         if row is not None:
-            told = f"{score:.2f} ± {spread:.2f}"
-            lines.append(_readme_row(model_name(network, loss), row, told, "psnr"))
+            printed = f"{score:.2f} ± {spread:.2f}"
+            lines.append(_readme_row(model_name(network, loss), row, printed, "psnr"))
     for row in rows:
         if row["recipe"] == "course":
             lines.append(_readme_row(f"**{model_name(row['network'], row['loss'])}**", row, "-", "psnr"))

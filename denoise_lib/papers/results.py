@@ -126,8 +126,8 @@ def readme_table(content: dict[str, Any]) -> str:
             seeds = f" ({row['seeds']} seeds)" if row and row["seeds"] > 1 else ""
             cells.append(format_mse(row["mse"], row["mse_std"]) + seeds if row else "-")
         if any(cell != "-" for cell in cells):
-            told = f"{paper['mse']:.5f}".rstrip("0") if paper else "-"
-            lines.append(f"| {names[network]} | {level}, mu {LEVELS[level]:.2f} | {told} | {cells[0]} | {cells[1]} |")
+            printed = f"{paper['mse']:.5f}".rstrip("0") if paper else "-"
+            lines.append(f"| {names[network]} | {level}, mu {LEVELS[level]:.2f} | {printed} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines) + "\n"
 
 

@@ -255,13 +255,13 @@ def measure_kernels(noisy: Tensor, clean: Tensor) -> list[dict[str, Any]]:
         }
         rows.append({"network": name, "where": "middle pixel", **radii})
         for kind, facts in found.items():
-            told = {fact: summary(values) for fact, values in facts.items()}
+            statistics = {fact: summary(values) for fact, values in facts.items()}
             ratios: dict[str, Any] = {
                 "against_gaussian": summary(facts["unlikeness"] / facts["gaussian"]),
                 "against_other": summary(facts["unlikeness"] / facts["other"]),
-                "own_share": told["own"]["mean"] / told["sum"]["mean"],
+                "own_share": statistics["own"]["mean"] / statistics["sum"]["mean"],
             }
-            rows.append({"network": name, "where": kind, **told, **ratios})
+            rows.append({"network": name, "where": kind, **statistics, **ratios})
     return rows
 
 

@@ -110,9 +110,9 @@ def read_weights(content: bytes, card: dict[str, Any]) -> nn.Module:
         missing, others = len(wanted.keys() - tensors.keys()), len(tensors.keys() - wanted.keys())
         raise WeightsError(f"the weights do not fit the network {network}: {missing} tensors are missing, {others} too many.")
     for name, tensor in tensors.items():
-        told, expected = (f"{str(part.dtype)[6:]} of shape {tuple(part.shape)}" for part in (tensor, wanted[name]))
-        if told != expected:
-            raise WeightsError(f"the weights do not fit the network {network}: {name} is {told} in place of {expected}.")
+        found, expected = (f"{str(part.dtype)[6:]} of shape {tuple(part.shape)}" for part in (tensor, wanted[name]))
+        if found != expected:
+            raise WeightsError(f"the weights do not fit the network {network}: {name} is {found} in place of {expected}.")
         if not tensor.isfinite().all():
             raise WeightsError(f"the weights are damaged: {name} holds NaN or infinity.")
     model.load_state_dict(tensors)
@@ -133,8 +133,8 @@ def _new_network(card: dict[str, Any]) -> nn.Module:
     known = ARGUMENTS.get(network, ())
     fit = isinstance(arguments, dict) and arguments.keys() <= set(known)
     if not fit or not all(isinstance(value, bool) for value in arguments.values()):
-        told = " and ".join(f"{name}, true or false" for name in known) or "none"
-        raise WeightsError(f"the card's arguments do not fit the network {network}, which takes {told}.")
+        choices = " and ".join(f"{name}, true or false" for name in known) or "none"
+        raise WeightsError(f"the card's arguments do not fit the network {network}, which takes {choices}.")
     with torch.random.fork_rng(devices=[]):  # the initial weights, drawn for nothing, leave the global generator as it was
         return ARCHITECTURES[network](**arguments)
 

@@ -87,8 +87,8 @@ def download_file(
                     with _writing_to(path.parent):
                         os.replace(part, path)
                     return
-    told = "; ".join(f"{urlsplit(url).hostname or url}: {words}" for url, words in reasons.items())
-    raise DataError(f"could not download {path.name} ({told}): {advice}, or put the file into {path.parent}.")
+    message = "; ".join(f"{urlsplit(url).hostname or url}: {words}" for url, words in reasons.items())
+    raise DataError(f"could not download {path.name} ({message}): {advice}, or put the file into {path.parent}.")
 
 
 def check_file(path: Path, checksum: str) -> None:
@@ -186,8 +186,8 @@ def _receive(response: HTTPResponse, part: Path, start: int, size: int) -> None:
     """Write an answer to the partial file, of which `start` bytes are there."""
     status, headers = response.status, response.headers
     if status not in (200, 206):
-        told = f"{status} {responses.get(status, 'unknown status')}"
-        raise OSError(told) if status >= 500 or status in BUSY else Refused(told)
+        message = f"{status} {responses.get(status, 'unknown status')}"
+        raise OSError(message) if status >= 500 or status in BUSY else Refused(message)
     if headers.get_content_type() == "text/html":
         raise ValueError("a web page came in place of the file, as from a network that asks for a log-in")
     if status == 200:  # the whole file, whatever was asked for

@@ -195,8 +195,8 @@ def _reason(error: Exception) -> str:
 def photo_tensor(photo: Image.Image) -> Tensor:
     """A photo's pixels: an RGB or gray PIL image -> uint8 (1, 3, H, W) or (1, 1, H, W)."""
     if not isinstance(photo, Image.Image) or photo.mode not in ("RGB", "L"):
-        told = f"has the mode {photo.mode}" if isinstance(photo, Image.Image) else f"is {describe(photo)}"
-        raise TypeError(f"photo must be an RGB or gray PIL image such as read_photo returns, but {told}.")
+        problem = f"has the mode {photo.mode}" if isinstance(photo, Image.Image) else f"is {describe(photo)}"
+        raise TypeError(f"photo must be an RGB or gray PIL image such as read_photo returns, but {problem}.")
     pixels = torch.from_numpy(np.array(photo))  # a copy, which may be written to
     return pixels.view(1, 1, *pixels.shape) if pixels.dim() == 2 else pixels.permute(2, 0, 1)[None].contiguous()
 

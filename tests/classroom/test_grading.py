@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -11,16 +12,19 @@ from typing import Any
 import pytest
 
 from denoise_lib.__main__ import main
-from denoise_lib.classroom import grading, verdicts
+from denoise_lib.classroom import grading, leaderboard, repair, verdicts
 from denoise_lib.classroom.collect import Roster, collect
 from denoise_lib.classroom.course import SOURCES, Course
 from denoise_lib.classroom.grading import Row, grade, read_rows
 from denoise_lib.classroom.question_bank import QUESTIONS
 from denoise_lib.classroom.release import release
+from denoise_lib.classroom.sandbox import bubblewrap, worker
 from denoise_lib.classroom.sandbox.process import TIMED_OUT, Limits, WorkerError
-from denoise_lib.classroom.sandbox.run_submission import SubmissionReport
+from denoise_lib.classroom.sandbox.run_submission import SubmissionReport, run_submission
 from denoise_lib.classroom.verdicts import IMPORTS_SOLUTION, verdict
+from denoise_lib.exercises.checker import EXERCISES
 from denoise_lib.exercises.exercise import RIGHT, Outcome
+from denoise_lib.exercises.judging import attempt, compare
 
 PS1, SEED = "ps1_noise", 5
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,6 +164,20 @@ def test_what_has_changed_since_is_told(course: Course) -> None:
     course.original(PS1, "bo").write_text("{}")
     notes = {row.student: row.notes for row in read_rows(course, PS1)}
     assert notes["ada"] == [] and any("something has changed since it was graded" in note for note in notes["bo"])
+
+
+def test_a_verdict_depends_on_all_code_that_judges(course: Course, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    solutions = [exercise.solution for exercise in EXERCISES.values()]
+    judges = [compare, attempt, repair.repair, leaderboard.score, run_submission, worker.work, bubblewrap.command]
+    files = {Path(inspect.getsourcefile(function) or "") for function in (*solutions, *judges)}
+    code, before = verdicts.judging_code(), verdicts.fingerprint_of(course, PS1, "ada")
+    assert files <= {*code}
+    for path in files:
+        changed = tmp_path / path.name
+        changed.write_bytes(path.read_bytes() + b"# changed")
+        others = [changed if one == path else one for one in code]
+        monkeypatch.setattr(verdicts, "judging_code", lambda others=others: others)
+        assert verdicts.fingerprint_of(course, PS1, "ada") != before
 
 
 def test_whoever_is_in_submitted_alone_has_a_row(course: Course) -> None:

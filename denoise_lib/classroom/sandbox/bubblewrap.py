@@ -111,8 +111,8 @@ def _python_path() -> str:
 @functools.cache
 def _option(name: str) -> bool:
     """Whether this bubblewrap knows an option; Ubuntu 22.04's knows neither a size nor how to forbid namespaces."""
-    told = subprocess.run(["bwrap", "--help"], capture_output=True, timeout=20, check=False)
-    return name.encode() in told.stdout + told.stderr
+    help_page = subprocess.run(["bwrap", "--help"], capture_output=True, timeout=20, check=False)
+    return name.encode() in help_page.stdout + help_page.stderr
 
 
 def _walls(job_folder: Path | None) -> list[str]:

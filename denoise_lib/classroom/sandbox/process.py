@@ -104,7 +104,7 @@ class _Clock:
 
 
 def one_process(
-    folder: Path, job: dict[str, Any], sandbox: str, limits: Limits, left: float, told: WorkerReport
+    folder: Path, job: dict[str, Any], sandbox: str, limits: Limits, left: float, report: WorkerReport
 ) -> Stop | None:
     """One worker: None when it came to its end."""
     path = folder / "job.json"
@@ -128,11 +128,11 @@ def one_process(
             elif "memory" in message:
                 raise _EndError(TOO_MUCH_MEMORY)
             elif "finished" in message:
-                if any(f"function {name}" in steps and name not in told.runs for name in job["functions"]):
+                if any(f"function {name}" in steps and name not in report.runs for name in job["functions"]):
                     raise _EndError(MEDDLED)
                 return None
             elif step != SET_UP:
-                _take(message, job, told)
+                _take(message, job, report)
         raise _EndError(ENDED)
     except _EndError as end:
         if step == SET_UP and not job["skip"]:
@@ -160,25 +160,25 @@ def _message(line: bytes) -> dict[str, Any]:
     return message
 
 
-def _take(message: dict[str, Any], job: dict[str, Any], told: WorkerReport) -> None:
+def _take(message: dict[str, Any], job: dict[str, Any], report: WorkerReport) -> None:
     """Keep what a message tells, as far as it can be true."""
     try:
         if "cell" in message:
             place, error = range(len(job["cells"]))[message["cell"]], message["error"]
-            told.cells[place] = {
+            report.cells[place] = {
                 "text": _text(message["text"], TEXT_LIMIT + 20),
                 "error": None if error is None else _text(error, 300),
                 "pictures": [picture for one in message["pictures"][:2] if (picture := _picture(one))],
             }
         elif "answers" in message:
             given = dict(message["answers"])
-            told.answers = {name: _text(given[name], 40) for name in job["answers"] if name in given}
+            report.answers = {name: _text(given[name], 40) for name in job["answers"] if name in given}
         elif "function" in message:
             name = message["function"]
             if name not in job["functions"]:
                 raise ValueError(name)
-            told.raw[name] = {key: writable(value) for key, value in message.items() if isinstance(value, str)}
-            told.runs[name] = None if message.get("runs", []) is None else _runs(message.get("runs"))
+            report.raw[name] = {key: writable(value) for key, value in message.items() if isinstance(value, str)}
+            report.runs[name] = None if message.get("runs", []) is None else _runs(message.get("runs"))
     except (KeyError, ValueError, TypeError, IndexError, AttributeError):
         raise _EndError(MEDDLED) from None
 
