@@ -62,7 +62,7 @@ def test_without_keeps_order_and_removes_every_copy() -> None:
     assert exclude_images(images, images).shape == (0, 1, 1, 1)
 
 
-def test_without_refuses_other_types(digits: Tensor, refused: Any) -> None:
+def test_exclude_images_refuses_other_types(digits: Tensor, refused: Any) -> None:
     for bad in (digits.float(), digits[0], digits.numpy(), None):
         with refused(TypeError, "images must", "uint8"):
             exclude_images(bad, digits)  # type: ignore[arg-type]

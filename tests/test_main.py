@@ -173,7 +173,7 @@ PHOTOS += ["--output", "out/photos.json"]
 @pytest.fixture
 def few_pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(noise2noise_tnet, "TEST_PAIRS", 20)
+    monkeypatch.setattr(photo_pairs_module, "TEST_PAIRS", 20)
     monkeypatch.setattr(photo_pairs_module, "HELD_OUT_PAIRS", 6)
 
 

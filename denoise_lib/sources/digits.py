@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..internal.checks import check_choice, check_flag
+from ..internal.checks import check_choice, check_flag, check_tensor
 from ..internal.folders import cache_folder, data_folder
 from .download import DataError, check_file, download_file
 
@@ -67,7 +67,7 @@ def exclude_images(images: Tensor, unwanted: Tensor) -> Tensor:
     """The images that are not among `unwanted`, pixel for pixel, in their order.
 
     The digits of `mnist("test", "small")` all stand in the full training set; a network that is trained on
-    `without(mnist("train", "full"), mnist("test", "small"))` has never seen them.
+    `exclude_images(mnist("train", "full"), mnist("test", "small"))` has never seen them.
 
     Args:
         images, unwanted: uint8, (N, C, H, W) and (M, C, H, W).
@@ -78,6 +78,7 @@ def exclude_images(images: Tensor, unwanted: Tensor) -> Tensor:
     for name, value in (("images", images), ("unwanted", unwanted)):
         if not isinstance(value, Tensor) or value.dtype != torch.uint8 or value.dim() != 4:
             raise TypeError(f"{name} must be a uint8 tensor of shape (N, C, H, W), such as mnist() returns.")
+        check_tensor(value, name)
     seen = {image.tobytes() for image in unwanted.cpu().numpy()}
     keep = [image.tobytes() not in seen for image in images.cpu().numpy()]
     return images[torch.tensor(keep, device=images.device)]

@@ -17,7 +17,14 @@ from denoise_lib.metrics import predict, psnr, ssim
 from denoise_lib.noise import Blend, add_noise
 from denoise_lib.own_photos import training as photo_training
 from denoise_lib.own_photos.tiling import denoise_image
-from denoise_lib.own_photos.training import LEVELS, PhotoTraining, photo_card, photo_scores, train_on_photos, training_patches
+from denoise_lib.own_photos.training import (
+    TEST_LEVELS,
+    PhotoTraining,
+    photo_card,
+    photo_scores,
+    train_on_photos,
+    training_patches,
+)
 from denoise_lib.own_photos.training import test_patches as patches_for_the_test
 from denoise_lib.pretrained.weights import available_weights, load_pretrained, read_weights, weights_card
 from denoise_lib.sources.download import DataError
@@ -179,7 +186,7 @@ def test_scores_are_means_over_all_images() -> None:
 
 def test_the_levels() -> None:
     scores = photo_scores(Fade(), [torch.rand(1, 3, 16, 16)])
-    assert list(scores) == [f"{mu:.2f}" for mu in LEVELS] == ["0.05", "0.10", "0.25", "0.40", "0.50"]
+    assert list(scores) == [f"{mu:.2f}" for mu in TEST_LEVELS] == ["0.05", "0.10", "0.25", "0.40", "0.50"]
     noisy = [row["psnr_noisy"] for row in scores.values()]
     assert noisy == sorted(noisy, reverse=True)
 

@@ -482,7 +482,7 @@ class OtherColour(nn.Module):
 
 def test_one_channel_is_set_and_the_others_stay_noisy() -> None:
     noisy, clean = images(6), gray(6, seed=2) - 0.2
-    found = set_pixel(OtherColour(), noisy, clean, (0.0, 0.5), colors="each")
+    found = set_pixel(OtherColour(), noisy, clean, (0.0, 0.5), colors="per_channel")
     for value, image in zip(found, noisy, strict=True):
         assert float((image.flatten() - value[0]).abs().min()) < 1e-12 and float(value[1]) == pytest.approx(float(value[0]))
     # All of them set: the sum over a block of 2 x[c] (clean + shift), over three channels.
@@ -500,19 +500,19 @@ def test_a_shift_that_restores_the_noise_gives_the_self_influence(colors: Any) -
 
 def test_the_seed_draws_the_pixels_and_the_channels() -> None:
     noisy, clean = images(4), gray(4, seed=2)
-    for colors in ("each", "together"):
+    for colors in ("per_channel", "joint"):
         first, again, other = (set_pixel(Power(), noisy, clean, [0.1], colors=colors, seed=seed) for seed in (1, 1, 2))
         assert torch.equal(first, again) and not torch.equal(first, other)
     # Not the same pixel of every image, and every channel has its turn.
     same = torch.arange(108.0, dtype=torch.float64).view(1, 3, 6, 6).expand(60, -1, -1, -1) / 108
-    drawn = (108 * set_pixel(Power(), same, same, [0.0], colors="each")[:, 0] / 2).round().long()
+    drawn = (108 * set_pixel(Power(), same, same, [0.0], colors="per_channel")[:, 0] / 2).round().long()
     assert len(set((drawn % 36).tolist())) > 20 and set((drawn // 36).tolist()) == {0, 1, 2}
 
 
 def test_an_intervention_leaves_its_images_alone() -> None:
     model, noisy, clean = small_network(), images(2), images(2, seed=2)
     copies = noisy.clone(), clean.clone()
-    for colors in ("each", "together"):
+    for colors in ("per_channel", "joint"):
         assert not set_pixel(model, noisy, clean, [0.2], colors=colors).requires_grad
     assert torch.equal(noisy, copies[0]) and torch.equal(clean, copies[1])
     assert all(parameter.grad is None for parameter in model.parameters())

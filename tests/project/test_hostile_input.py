@@ -377,6 +377,7 @@ REGRESSIONS: list[tuple[str, dict[str, str]]] = [
     ("training.fit", {"dataset": "text"}), ("training.fit", {"dataset": "uneven pairs"}),
     ("training.fit", {"dataset": "[None]"}),
     ("data.NoisyImages.__getitem__", {"index": "1.5"}), ("data.NoisyPairs.__getitem__", {"index": "None"}),
+    ("sources.digits.exclude_images", {"images": "own, sparse"}), ("sources.digits.exclude_images", {"unwanted": "own, meta"}),
     ("data.exchange_pixels", {"first": "None"}), ("data.random_symmetry", {"second": "None"}),
     # contents of many parts
     ("papers.results.markdown_table", {"content": "None"}),
@@ -491,12 +492,13 @@ def test_every_public_function_is_in_the_table_or_left_out_for_a_reason() -> Non
     assert not CALLS.keys() & LEFT_OUT.keys()
     for name in denoise_lib.__all__:
         value = getattr(denoise_lib, name)
-        if callable(value) and inspect.signature(value).parameters:
-            assert f"{value.__module__.removeprefix('denoise_lib.')}.{name}" in CALLS
+        error = inspect.isclass(value) and issubclass(value, BaseException)
+        if callable(value) and not error and inspect.signature(value).parameters:
+            assert {f"{value.__module__.removeprefix('denoise_lib.')}.{name}"} & (CALLS.keys() | LEFT_OUT.keys()), name
 
 
 def test_the_table_has_no_function_that_is_gone() -> None:
-    gone = [name for name in (*CALLS, *LEFT_OUT) if name not in PUBLIC and name not in FILES]
+    gone = [name for name in (*CALLS, *LEFT_OUT) if name not in PUBLIC and name not in (FILES | BENCHMARKS)]
     assert not gone, f"these are no public functions with arguments: {gone}"
 
 

@@ -153,9 +153,9 @@ def test_readme_claims_are_rendered_from_the_results(readme):
     ("file", "name"), [("README.md", "speed"), ("CONTRIBUTING.md", "limits"), ("CONTRIBUTING.md", "growth")]
 )
 def test_tables_of_speed_are_rendered_from_the_results(file, name):
-    from benchmarks import run as benchmark
+    from benchmarks import tables
 
-    render = {"speed": benchmark.readme_speed_table, "limits": benchmark.limits_table, "growth": benchmark.growth_table}[name]
+    render = {"speed": tables.readme_speed_table, "limits": tables.limits_table, "growth": tables.growth_table}[name]
     content = json.loads((ROOT / "results" / "benchmark.json").read_text(encoding="utf-8"))
     text = (ROOT / file).read_text(encoding="utf-8")
     (stands,) = re.findall(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", text, re.DOTALL)
