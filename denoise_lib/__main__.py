@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_weights(commands)
     moved = commands.add_parser("benchmark", help="has moved: run `python -m benchmarks` in a clone of the course")
     moved.add_argument("parts", nargs="*")
+    moved.add_argument("--output", help=argparse.SUPPRESS)
     moved.set_defaults(run=_benchmark)
     return parser
 

@@ -873,5 +873,5 @@ def test_weights_of_a_colour_network_are_listed(
 
 
 def test_the_old_spelling_says_where_the_benchmarks_went(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["benchmark", "slider"]) == 1
+    assert main(["benchmark", "slider", "--output", "mine.json"]) == 1
     assert "python -m benchmarks slider" in line_of_error(capsys)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from package_walk import MODULES
 
 from denoise_lib.classroom.sandbox import bubblewrap as fencing
 from denoise_lib.classroom.sandbox import process as processing
@@ -296,7 +297,11 @@ def test_the_classroom_is_hidden_by_whatever_path_one_comes(tmp_path: Path, monk
         classroom = prefix / "lib" / "denoise_lib" / "classroom"
         assert (classroom / "verdicts.py").exists()
         listed = subprocess.run([*fencing._walls(None), "ls", str(classroom)], capture_output=True, check=True, env={})
-        assert listed.stdout.split() == [b"__init__.py", b"worker.py"]
+        assert listed.stdout.split() == [b"__init__.py", b"sandbox"]
+        inner = subprocess.run(
+            [*fencing._walls(None), "ls", str(classroom / "sandbox")], capture_output=True, check=True, env={}
+        )
+        assert inner.stdout.split() == [b"__init__.py", b"worker.py"]
 
 
 def test_of_a_prefix_python_alone_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,14 +327,15 @@ def opens(path):
         return True
     except OSError:
         return False
-wanted = {"gradebook.db", "class.json", "question_bank.py", "verdicts.py", "board.py", ".git", "shadow", "secret.txt"}
+wanted = {"gradebook.db", "class.json", "question_bank.py", "verdicts.py", "leaderboard.py", ".git", "shadow", "secret.txt"}
 seen = []
 for folder, folders, files in os.walk("/"):
     folders[:] = [name for name in folders if os.path.join(folder, name) not in ("/usr", "/proc", "/sys", *PACKAGES)]
     seen += [os.path.join(folder, name) for name in [*folders, *files] if name in wanted]
 print(json.dumps({
     "opened": [path for path in PATHS if opens(path) or os.path.exists(path)], "seen": seen,
-    "root": sorted(os.listdir("/")), "classroom": sorted(os.listdir(CLASSROOM)), "settings": [*glob.glob("/usr/local/etc/*")],
+    "root": sorted(os.listdir("/")), "settings": [*glob.glob("/usr/local/etc/*")],
+    "classroom": sorted(os.path.relpath(os.path.join(at, one), CLASSROOM) for at, _, names in os.walk(CLASSROOM) for one in names),
 }))
 """
 SPY_PROCESSES = """
@@ -433,7 +439,7 @@ def test_nothing_outside_can_be_seen_reached_or_written(tmp_path: Path, monkeypa
         (unix, stream, "/run/dbus/system_bus_socket"),
     ]  # fmt: skip
     packages = [str(path) for path in fencing.readable_folders() if path != library]
-    modules = ("verdicts", "question_bank", "questions", "board", "course", "run_submission")
+    modules = [name for name in MODULES if name.startswith("classroom.") and name != "classroom.sandbox.worker"]
     try:
         found = examined(
             [
@@ -442,7 +448,7 @@ def test_nothing_outside_can_be_seen_reached_or_written(tmp_path: Path, monkeypa
                 f"ADDRESSES = {addresses!r}\n{SPY_NETWORK}",
                 f"PATHS = {elsewhere!r}\n{WRITER}",
                 NAMESPACES,
-                *(f"import denoise_lib.classroom.{name}" for name in modules),
+                *(f"import denoise_lib.{name}" for name in modules),
                 "import subprocess\nprint(json.dumps(subprocess.run(['id', '-u'], capture_output=True, text=True).stdout))",
                 "print(open('mine.txt', 'w').write('x'))",
             ],
@@ -453,7 +459,7 @@ def test_nothing_outside_can_be_seen_reached_or_written(tmp_path: Path, monkeypa
             one.close()
     files = shown(found, 0)
     assert files["opened"] == [] and files["seen"] == [] and files["settings"] == []
-    assert files["classroom"] == ["__init__.py", "worker.py"]
+    assert files["classroom"] == ["__init__.py", "sandbox/__init__.py", "sandbox/worker.py"]
     known = {"bin", "dev", "etc", "home", "job", "lib", "lib32", "lib64", "proc", "tmp", "usr"}
     assert {*files["root"]} <= known | {path.parts[1] for path in fencing.readable_folders()}
     told = shown(found, 1)
@@ -468,10 +474,11 @@ def test_nothing_outside_can_be_seen_reached_or_written(tmp_path: Path, monkeypa
     assert not [path for path in elsewhere if path.endswith("/x") and Path(path).exists()]
     assert all(0 < size <= 4 for size in sizes.values()), sizes
     assert shown(found, 4) == (0 if fencing._option("--disable-userns") else 1)
+    assert "classroom.question_bank" in modules and "classroom.sandbox.run_submission" in modules
     for place, name in enumerate(modules, 5):
         assert found.cells[place]["error"].startswith("ModuleNotFoundError"), name
-    assert shown(found, 11) == "1000\n"
-    assert shown(found, 12) == 1
+    assert shown(found, 5 + len(modules)) == "1000\n"
+    assert shown(found, 6 + len(modules)) == 1
     assert found.notes == []
 
 

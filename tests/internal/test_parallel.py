@@ -25,7 +25,7 @@ from denoise_lib.internal import parallel, seeding
 from denoise_lib.internal.atomic_write import write_whole
 from denoise_lib.internal.parallel import JobsError, run_jobs
 from denoise_lib.metrics import evaluate
-from denoise_lib.papers import noise2noise_tnet, study, unet_vs_autoencoder
+from denoise_lib.papers import noise2noise_tnet, pairs, study, unet_vs_autoencoder
 from denoise_lib.papers.noise2noise_tnet import PhotoRun
 from denoise_lib.papers.pairs import Photos
 from denoise_lib.papers.results import read_results
@@ -477,7 +477,7 @@ def _at_once(calls: list[Callable[[], None]]) -> None:
 
 @pytest.fixture
 def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noise2noise_tnet, "TEST_PAIRS", 20)
+    monkeypatch.setattr(pairs, "TEST_PAIRS", 20)
 
 
 def test_a_sweep_on_photos(cluster: Any, few_pairs: None, folder: Path, tmp_path: Path) -> None:
@@ -485,7 +485,7 @@ def test_a_sweep_on_photos(cluster: Any, few_pairs: None, folder: Path, tmp_path
 
     address, run = cluster.scheduler_address, PhotoRun("tiny-denoiser", epochs=1, pairs=32, recipe="course")
     with Client(address, set_as_default=False) as client:
-        client.run(setattr, noise2noise_tnet, "TEST_PAIRS", 20)
+        client.run(setattr, pairs, "TEST_PAIRS", 20)
     alone = noise2noise_tnet.reproduce([run], Photos("builtin"), tmp_path / "alone.json", device="cpu")
     for path in (tmp_path / "runs").iterdir():
         path.unlink()
