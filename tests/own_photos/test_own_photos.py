@@ -26,6 +26,8 @@ from denoise_lib.sources.photographs import photo_tensor
 from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
 from denoise_lib.unet import Autoencoder, UNet
 
+pytestmark = pytest.mark.numbers
+
 NETWORKS = tuple(GEOMETRY)
 
 

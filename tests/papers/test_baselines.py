@@ -24,6 +24,8 @@ from denoise_lib.papers.baselines import (
 )
 from denoise_lib.papers.pairs import photo_pairs
 
+pytestmark = pytest.mark.numbers
+
 
 def noisy_digits(digits: Tensor, mu: float = 0.25, seed: int = 0) -> tuple[Tensor, Tensor]:
     clean = digits / 255

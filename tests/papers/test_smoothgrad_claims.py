@@ -50,6 +50,8 @@ from denoise_lib.pretrained.weights import load_pretrained
 from denoise_lib.saliency import self_sensitivity
 from denoise_lib.tnet import TNet
 
+pytestmark = pytest.mark.numbers
+
 Rows = list[dict[str, Any]]
 
 

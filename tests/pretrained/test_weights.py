@@ -35,6 +35,8 @@ from denoise_lib.pretrained.weights import (
 from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
 from denoise_lib.unet import Autoencoder, UNet, count_parameters
 
+pytestmark = pytest.mark.numbers
+
 LEVELS = ("mild", "moderate", "severe")
 EXPECTED = [f"autoencoder-{level}" for level in LEVELS] + [f"unet-{level}" for level in ("blind", *LEVELS)]
 DIGITS = [name for name in available_weights() if name.startswith(("unet-", "autoencoder-"))]
