@@ -21,7 +21,7 @@ SAME := env -u DENOISE_FULL CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint pairs unit fast widgets nbval browser portable robustness results colab colab-image notebooks assignments badges html app lab reproduce benchmark ranges system disk report-failure clean
+.PHONY: help install run test lint pairs unit fast widgets nbval browser numbers processors portable robustness results colab colab-image notebooks assignments badges html app lab reproduce benchmark ranges system disk report-failure clean
 
 help:  ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf 'make %-14s %s\n' "$$name" "$$text"; done
@@ -45,7 +45,7 @@ run: $(STAMP)  ## execute every notebook into build/, on the built-in data, and 
 # Files of tests are shared out among processes of one thread each; what a file sets up once stays in one process.
 AT_ONCE ?= 2
 SHARED := -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder
-UNIT := tests --ignore=tests/browser --ignore=tests/robustness $(SHARED) --cov
+UNIT := tests --ignore=tests/browser --ignore=tests/robustness $(SHARED)
 
 # Small parts that use one core each run beside each other; what each prints stays together where make can do that.
 BESIDE := -j $(AT_ONCE) --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
@@ -68,10 +68,16 @@ pairs: $(STAMP)  ## every notebook and problem set equals its source
 	@status=0; "$(PY)" -m tools.notebooks check || status=1; $(RUN) -m tools.assignments check || status=1; exit $$status
 
 unit: $(STAMP)  ## the tests of library, tools and project, with coverage: the fast ones first (AT_ONCE=4: more at a time)
-	@$(RUN) -m pytest $(UNIT) --cov-report=term-missing:skip-covered
+	@$(RUN) -m pytest $(UNIT) --cov --cov-report=term-missing:skip-covered
 
 fast: $(STAMP)  ## those of the unit tests that take minutes together: all but the class, clusters and torchrun
-	@$(RUN) -m pytest $(UNIT) -m 'not slow' --cov-report= --cov-fail-under=0
+	@$(RUN) -m pytest $(UNIT) -m 'not slow' --cov --cov-report= --cov-fail-under=0
+
+numbers: $(STAMP)  ## those of the fast tests that compare numbers
+	@$(RUN) -m pytest -q $(UNIT) -m 'numbers and not slow'
+
+processors: $(STAMP)  ## nbval and the fast tests as older processors compute (ONLY=avx2: as one of them; PARTS="nbval numbers": less)
+	@$(RUN) -m tools.processors $(ONLY) $(if $(PARTS),--parts $(PARTS))
 
 # Other systems, other versions: not the instructor's tools, whose sandbox is Linux's, and not the browser.
 portable: $(STAMP)  ## the tests of what students use, on any system

@@ -15,6 +15,8 @@ from denoise_lib.corruptions import PointSample
 from denoise_lib.data import NoisyImages, as_float_images, exclude_images, mnist
 from denoise_lib.noise import Blend, Gaussian
 
+pytestmark = pytest.mark.numbers
+
 # --- the small MNIST ---------------------------------------------------------------------------------------------------
 
 

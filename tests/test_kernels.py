@@ -30,6 +30,8 @@ from denoise_lib.papers.saliency_statistics import kernel_facts
 from denoise_lib.saliency import output_gradient
 from denoise_lib.tnet import TNet
 
+pytestmark = pytest.mark.numbers
+
 FACTS = {"sum", "own", "unlikeness", "gaussian", "elongation", "other"}
 
 

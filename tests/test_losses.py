@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rounding import rounding
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 from torch.utils.data import TensorDataset
@@ -19,6 +20,8 @@ from denoise_lib.internal.checkpoints import CheckpointError, History
 from denoise_lib.losses import LOSSES, AnnealedL0, hdr_loss, masked_l2_loss
 from denoise_lib.noise import Gaussian
 from denoise_lib.training import fit
+
+pytestmark = pytest.mark.numbers
 
 
 def numbers(seed: int, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -102,12 +105,12 @@ def test_masked_l2_is_the_error_of_the_known_pixels(seed: int, share: float) -> 
     f, y = output.numpy(), target.numpy()
     if np.isnan(y).all():
         return
-    assert masked_l2_loss(output, target).item() == pytest.approx(np.nanmean((f - y) ** 2), rel=1e-12)
+    assert masked_l2_loss(output, target).item() == pytest.approx(np.nanmean((f - y) ** 2), rel=rounding(f.size))
 
 
 def test_masked_l2_without_missing_pixels_is_l2() -> None:
     output, target = numbers(0), numbers(1)
-    assert masked_l2_loss(output, target).item() == pytest.approx(mse_loss(output, target).item(), rel=1e-14)
+    assert masked_l2_loss(output, target).item() == pytest.approx(mse_loss(output, target).item(), rel=rounding(output.numel()))
     expected = gradient_of(mse_loss, output, target)
     assert torch.allclose(gradient_of(masked_l2_loss, output, target), expected, rtol=1e-12)
 
@@ -190,8 +193,9 @@ def test_no_constant_beats_the_mean_under_l2_or_the_median_under_l1(sample: list
         return loss(torch.full_like(targets, z), targets).item()
 
     spread, distance = np.var(sample), (other - np.mean(sample)) ** 2
-    assert cost(mse_loss, other) == pytest.approx(spread + distance, abs=1e-12)  # closed form: least at the mean
-    assert cost(l1_loss, float(np.median(sample))) <= cost(l1_loss, other) + 1e-12
+    exact = rounding(3 * len(sample) + 5, 4.0)  # three sums over the sample; no squared distance is above 4
+    assert cost(mse_loss, other) == pytest.approx(spread + distance, abs=exact)  # closed form: least at the mean
+    assert cost(l1_loss, float(np.median(sample))) <= cost(l1_loss, other) + exact
 
 
 # --- within fit ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from denoise_lib.metrics import mse, mse_per_image, psnr, ssim
 
+pytestmark = pytest.mark.numbers
+
 METRICS = [mse, psnr, ssim]
 
 

@@ -22,6 +22,8 @@ from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoise
 from denoise_lib.training import fit
 from denoise_lib.unet import Autoencoder, UNet, count_parameters
 
+pytestmark = pytest.mark.numbers
+
 NETWORKS: list[tuple[type[nn.Module], int]] = [(UNet, 88_461), (Autoencoder, 104_521)]
 
 

@@ -20,6 +20,8 @@ from denoise_lib.noise import Gaussian, Noise
 from denoise_lib.sources.photographs import photos
 from denoise_lib.training import fit
 
+pytestmark = pytest.mark.numbers
+
 SIGMAS = 5
 
 

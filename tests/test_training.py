@@ -30,6 +30,8 @@ from denoise_lib.tnet import Noise2NoiseUNet, TNet
 from denoise_lib.training import CheckpointError, History, TrainingDiverged, TrainingInterrupted, fit
 from denoise_lib.unet import Autoencoder, UNet
 
+pytestmark = pytest.mark.numbers
+
 
 def network(seed: int = 0, kind: Callable[[], nn.Module] = UNet) -> nn.Module:
     with torch.random.fork_rng():

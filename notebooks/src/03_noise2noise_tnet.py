@@ -161,10 +161,10 @@ for name, broken in {"clipped": Targets(0.2, clip=True), "cut to 8 bits": Target
 # %%
 for clip in (False, True):
     run = clipping_run(clip, SEED, epochs=1)
-    measured = abs(run["background_measured"])
-    print(f"targets {'clipped  ' if clip else 'unclipped'}  background: predicted by the network {measured:.2f}, "
-          f"by the theory {run['background_predicted']:.2f}")
-    headline(f"mean of a prediction from {'clipped' if clip else 'unclipped'} targets", run["mean_measured"])
+    kind = "clipped" if clip else "unclipped"
+    print(f"targets {kind:9s}  background by the theory: {run['background_predicted']:.2f}")
+    headline(f"background of a prediction from {kind} targets", run["background_measured"])
+    headline(f"mean of a prediction from {kind} targets", run["mean_measured"])
 
 # %%
 table = "| targets | background, theory | background, measured | error to the clean digits | after undoing the bias |\n"
@@ -342,8 +342,9 @@ picture(
 print(f"noisy photos    PSNR about {psnr(noisy, clean):.0f} dB")
 for name, model in trained.items():
     scores = evaluate(model, noisy, clean)
-    print(f"{name:15s} PSNR about {scores.psnr:.0f} dB")
-    if not FULL:
+    if FULL:
+        print(f"{name:15s} PSNR {scores.psnr:.1f} dB")
+    else:
         headline(f"PSNR of TNet, briefly trained on {name}, dB", scores.psnr)
 if not FULL:
     gap = histories["noisy targets"].loss[-1] - histories["clean targets"].loss[-1]

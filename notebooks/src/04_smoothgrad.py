@@ -95,7 +95,7 @@ images, labels = mnist("train", "small", labels=True)
 classifier = train_classifier(as_float_images(images), labels, seed=SEED)
 versions, truth = digit_versions(200, seed=SEED)
 accuracy = float((predict(classifier, versions["clean"]).argmax(1) == truth).double().mean())
-print(f"the classifier reads about {round(20 * accuracy) * 5} % of the clean test digits")
+headline("share of the clean test digits that the classifier reads", accuracy)
 
 # %%
 seven, its_label = versions["clean"][7:8], truth[7:8]
@@ -132,10 +132,13 @@ picture(
 
 # %%
 facts = classifier_facts(classifier, versions, truth, SEED)
-print("digits                 likeness of the saliency to the clean digit's")
-for name, values in facts.items():
-    print(f"{name:22s} {values['likeness']['mean']:.1f}")
-headline("likeness of the saliency on digits denoised by the U-Net", facts["unet-moderate"]["likeness"]["mean"])
+likeness = {name: values["likeness"]["mean"] for name, values in facts.items()}
+print(f"likeness of the clean digits' saliency to itself: {likeness['clean']:.1f}")
+headline("likeness of the saliency on noisy digits", likeness["noisy"])
+headline("likeness of the saliency on digits denoised by the U-Net", likeness["unet-moderate"])
+headline("likeness of the saliency on digits denoised by the autoencoder", likeness["autoencoder-moderate"])
+closer = min(likeness["unet-moderate"], likeness["autoencoder-moderate"]) > likeness["noisy"]
+print("both denoisers bring the saliency closer to the clean digit's:", closer)
 
 # %%
 rows = []

@@ -22,6 +22,8 @@ from benchmarks.training import (
 )
 from denoise_lib import fit
 
+pytestmark = pytest.mark.numbers
+
 CPU = torch.device("cpu")
 
 
@@ -34,9 +36,13 @@ def test_both_loops_do_the_same_work(name: str) -> None:
     same = {"epochs": 2, "lr": setting.lr, "batch_size": setting.batch_size, "device": CPU}
     losses = papers_loop(theirs, dataset, **same)  # type: ignore[arg-type]
     assert fit(ours, dataset, shuffle=False, progress=False, **same).loss == pytest.approx(losses, rel=1e-5)  # type: ignore[arg-type]
+    # Adam steps by the rate along the sign of even the smallest gradient: where rounding decides the sign, two runs part by
+    # twice the rate a step. That happens to few weights.
+    steps, apart = 2 * 4, []
     for mine, other, before in zip(ours.parameters(), theirs.parameters(), first.parameters(), strict=True):
-        torch.testing.assert_close(mine, other, rtol=0, atol=2e-4)
+        apart.append((mine - other).abs().flatten())
         assert not torch.equal(other, before)
+    assert float(torch.cat(apart).max()) <= 2 * setting.lr * steps and float(torch.cat(apart).mean()) <= setting.lr / 100
 
 
 def test_the_baseline_serves_one_pair_at_a_time() -> None:

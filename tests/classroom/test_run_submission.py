@@ -335,7 +335,7 @@ for folder, folders, files in os.walk("/"):
 print(json.dumps({
     "opened": [path for path in PATHS if opens(path) or os.path.exists(path)], "seen": seen,
     "root": sorted(os.listdir("/")), "settings": [*glob.glob("/usr/local/etc/*")],
-    "classroom": sorted(os.path.relpath(os.path.join(at, one), CLASSROOM) for at, _, names in os.walk(CLASSROOM) for one in names),
+    "classroom": sorted(os.path.relpath(os.path.join(at, x), CLASSROOM) for at, _, names in os.walk(CLASSROOM) for x in names),
 }))
 """
 SPY_PROCESSES = """

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from denoise_lib.display.assumptions import Targets
 from denoise_lib.losses import CORRUPTIONS, POWERS, best_prediction, corrupted_pixel, risk
 
+pytestmark = pytest.mark.numbers
+
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 def test_one_seed_draws_one_sample_that_grows_with_the_level(corruption: str) -> None:

@@ -40,6 +40,8 @@ from denoise_lib.saliency import loss_gradient, output_gradient, output_sum, smo
 from denoise_lib.sources.download import DataError
 from denoise_lib.tnet import TNet
 
+pytestmark = pytest.mark.numbers
+
 LINE, GAP = 20, 12  # of a panel's title, and between its cells
 PIXEL = (9, 20)
 

@@ -24,6 +24,8 @@ from denoise_lib.exercises.ps1_noise import (
 )
 from denoise_lib.metrics import psnr as library_psnr
 
+pytestmark = pytest.mark.numbers
+
 EXERCISES = {exercise.name: exercise for exercise in NOISE_ASSIGNMENT}
 SEEDS = (0, 1, 2, 41, 1000)
 

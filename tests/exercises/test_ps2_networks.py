@@ -25,6 +25,8 @@ from denoise_lib.exercises.ps2_networks import (
 )
 from denoise_lib.noise import add_noise
 
+pytestmark = pytest.mark.numbers
+
 EXERCISES = {exercise.name: exercise for exercise in NETWORK_ASSIGNMENT}
 SEEDS = (0, 1, 2, 41, 1000)
 Layers = list[tuple[int, int]]

@@ -24,6 +24,8 @@ from denoise_lib.exercises.ps3_noise2noise import (
 from denoise_lib.losses import hdr_loss as library_hdr_loss
 from denoise_lib.tnet import SelfEnsemble
 
+pytestmark = pytest.mark.numbers
+
 EXERCISES = {exercise.name: exercise for exercise in NOISE2NOISE_ASSIGNMENT}
 SEEDS = (0, 1, 2, 41, 1000)
 Answer = tuple[str, Callable[..., Any]]

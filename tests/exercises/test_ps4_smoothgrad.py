@@ -23,6 +23,8 @@ from denoise_lib.exercises.ps4_smoothgrad import (
     sure,
 )
 
+pytestmark = pytest.mark.numbers
+
 EXERCISES = {exercise.name: exercise for exercise in SALIENCY_ASSIGNMENT}
 SEEDS = (0, 1, 2, 41, 1000)
 Score = Callable[[Tensor], Tensor]

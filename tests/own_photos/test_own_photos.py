@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rounding import rounding
 from torch import Tensor, nn
 
 from denoise_lib import tnet
@@ -25,6 +26,8 @@ from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import photo_tensor
 from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, SelfEnsemble, TinyDenoiser, TNet
 from denoise_lib.unet import Autoencoder, UNet
+
+pytestmark = pytest.mark.numbers
 
 NETWORKS = tuple(GEOMETRY)
 
@@ -59,6 +62,12 @@ def image_for(model: nn.Module, height: int, width: int, count: int = 1, seed: i
 def raw(model: nn.Module, image: Tensor) -> Tensor:
     with torch.no_grad():
         return model(image).clamp(0, 1)  # type: ignore[no-any-return]
+
+
+def exact(model: nn.Module) -> float:
+    """How far another order of the longest sum, over the inputs of one output, may move a number in [0, 1]."""
+    terms = max((weight[0].numel() for weight in model.parameters() if weight.dim() == 4), default=9)
+    return rounding(terms, 1.0, torch.float32)
 
 
 def seen_by(model: nn.Module, image: Tensor, **options: Any) -> list[Tensor]:
@@ -109,7 +118,7 @@ def test_the_reach_of_each_network(network: type[nn.Module], monkeypatch: pytest
 def test_a_size_that_fits_is_not_padded(network: type[nn.Module], built: Built) -> None:
     model = built(network)
     image = image_for(model, 2 * GEOMETRY[network].multiple, 96, count=2)
-    assert torch.allclose(denoise_image(model, image), raw(model, image), atol=1e-6)
+    assert torch.allclose(denoise_image(model, image), raw(model, image), rtol=0, atol=exact(model))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 70), (2, 3), (31, 33), (37, 5), (65, 64)])
@@ -120,7 +129,7 @@ def test_other_sizes_are_mirrored_and_cut_back(network: type[nn.Module], height:
     missing = [(0, 0), (0, 0), (0, -height % multiple), (0, -width % multiple)]
     padded = torch.from_numpy(np.pad(image.numpy(), missing, mode="reflect"))
     expected = raw(model, padded)[..., :height, :width]
-    assert torch.allclose(denoise_image(model, image), expected, atol=1e-6)
+    assert torch.allclose(denoise_image(model, image), expected, rtol=0, atol=exact(model))
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([TinyDenoiser, TNet, UNet]), st.integers(1, 2))
@@ -139,7 +148,7 @@ def test_every_size_comes_back(height: int, width: int, network: type[nn.Module]
 def test_a_network_of_your_own() -> None:
     blur = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
     image = torch.rand(1, 2, 33, 45)
-    assert torch.allclose(denoise_image(blur, image)[..., :-1, :-1], blur(image)[..., :-1, :-1], atol=1e-6)
+    assert torch.allclose(denoise_image(blur, image)[..., :-1, :-1], blur(image)[..., :-1, :-1], rtol=0, atol=exact(blur))
     assert {tuple(seen.shape[-2:]) for seen in seen_by(blur, image)} == {(64, 64)}
 
 
@@ -149,8 +158,9 @@ def test_images_of_other_kinds(built: Built) -> None:
     expected = denoise_image(model, image)
     assert torch.equal(denoise_image(model, image.clone().requires_grad_()), expected)
     assert torch.equal(denoise_image(model, image.double()), expected)
-    assert torch.equal(denoise_image(model, image.to(memory_format=torch.channels_last)), expected)
-    assert torch.equal(denoise_image(model, image.expand(2, 3, 9, 9))[1:], expected)
+    # Another layout, or another number of images, may be added up in another order.
+    for other in (image.to(memory_format=torch.channels_last), image.expand(2, 3, 9, 9)):
+        assert torch.allclose(denoise_image(model, other)[-1:], expected, rtol=0, atol=exact(model))
     assert denoise_image(model, 5 * image - 2).isfinite().all()  # noisy images may leave [0, 1]
 
 
@@ -173,14 +183,15 @@ def test_tiles_change_nothing(
     whole = denoise_image(model, image, tile=1024)
     tiled = denoise_image(model, image, tile=tile, overlap=overlap)
     assert len(seen_by(model, image, tile=tile, overlap=overlap)) > 1
-    assert (tiled - whole).abs().max() < 1e-5
+    assert (tiled - whole).abs().max() <= exact(model)
 
 
 def test_without_an_overlap_tiles_are_seen(built: Built) -> None:
     image = image_for(built(TinyDenoiser), 128, 128)
     whole = denoise_image(built(TinyDenoiser), image)
     seams = (denoise_image(built(TinyDenoiser), image, tile=32, overlap=0) - whole).abs()[0].amax(dim=0)
-    assert seams[30:34].max() > 1e-3 and seams[:11, :11].max() < 1e-5  # 21 pixels from the edge the first is right
+    right = seams[:11, :11].max()  # 21 pixels from the edge the first tile is right
+    assert seams[30:34].max() > 1e-3 > exact(built(TinyDenoiser)) >= right
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -33,6 +33,8 @@ from denoise_lib.tnet import TinyDenoiser, TNet
 from denoise_lib.training import fit
 from denoise_lib.unet import count_parameters
 
+pytestmark = pytest.mark.numbers
+
 
 def album(folder: Path, sizes: list[tuple[int, int]], seed: int = 0) -> Path:
     """A folder of smooth photos of these widths and heights."""

@@ -46,6 +46,8 @@ from denoise_lib.papers.results import read_results
 from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.tnet import BaseNet, SelfEnsemble, TinyDenoiser, TNet
 
+pytestmark = pytest.mark.numbers
+
 PHOTOS = Photos("builtin")
 TINY = PhotoRun("tnet", epochs=2, pairs=32)
 TESTS, HELD_OUT = 20, 10

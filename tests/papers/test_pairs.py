@@ -21,6 +21,8 @@ from denoise_lib.papers.pairs import PhotoPairs, photo_pairs
 from denoise_lib.sources.download import DataError
 from denoise_lib.sources.photographs import photo_files, photos
 
+pytestmark = pytest.mark.numbers
+
 SIGMAS = 5
 CELL, SIDE = 4, 8
 

@@ -31,6 +31,8 @@ from denoise_lib.papers.saliency_statistics import (
 from denoise_lib.saliency import loss_gradient, output_gradient, output_sum, self_sensitivity, smoothgrad, squared_error
 from denoise_lib.tnet import TNet
 
+pytestmark = pytest.mark.numbers
+
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

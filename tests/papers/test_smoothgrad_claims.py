@@ -50,6 +50,8 @@ from denoise_lib.pretrained.weights import load_pretrained
 from denoise_lib.saliency import self_sensitivity
 from denoise_lib.tnet import TNet
 
+pytestmark = pytest.mark.numbers
+
 Rows = list[dict[str, Any]]
 
 
@@ -222,9 +224,9 @@ def test_digits_have_28_pixels(refused: Any) -> None:
 def test_the_score_of_a_class_is_its_output() -> None:
     generator = torch.Generator().manual_seed(0)
     weight, images = torch.randn(10, 28, 28, generator=generator), torch.rand(3, 1, 28, 28, generator=generator)
+    weight, images = weight.double(), images.double().requires_grad_()
     labels = torch.tensor([7, 0, 7])
-    images.requires_grad_()
-    scores = class_score(linear(weight))(images, labels)
+    scores = class_score(linear(weight).double())(images, labels)
     assert scores.shape == (3,)
     torch.testing.assert_close(scores, (images[:, 0] * weight[labels]).sum((1, 2)))
     (gradient,) = torch.autograd.grad(scores.sum(), images)

@@ -31,6 +31,8 @@ from denoise_lib.papers.unet_vs_autoencoder import RECIPES, Run, execute, export
 from denoise_lib.pretrained.weights import read_weights
 from denoise_lib.unet import UNet
 
+pytestmark = pytest.mark.numbers
+
 TINY = Run("unet", "mild", data="small", epochs=2)
 
 

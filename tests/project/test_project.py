@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from nbval.plugin import get_sanitize_patterns
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +100,20 @@ def test_first_cell_has_a_badge_that_opens_this_notebook(path):
     ((repository, _, target),) = COLAB_LINK.findall(first.source)
     assert f"https://github.com/{repository}" == REPOSITORY
     assert target == path.relative_to(ROOT).as_posix()
+
+
+def test_nbval_compares_of_a_headline_all_but_its_value():
+    text = (ROOT / "tests" / "notebooks" / "nbval_sanitize.cfg").read_text(encoding="utf-8")
+
+    def compared(line):
+        for pattern, replacement in get_sanitize_patterns(text):
+            line = re.sub(pattern, replacement, line)
+        return line
+
+    line = "headline  MSE of the U-Net: 0.0068   band 0.0046 .. 0.0098   ok"
+    assert compared(line) == compared(line.replace("0.0068", "-6.81e-03"))
+    for other in (("U-Net", "TNet"), ("0.0046", "0.0047"), ("0.0098", "0.0099"), ("ok", "OUTSIDE")):
+        assert compared(line) != compared(line.replace(*other))
 
 
 @each_notebook
