@@ -26,6 +26,7 @@ from ..internal.checks import (
 )
 from ..internal.devices import default_device, machine
 from ..internal.distributed import world
+from ..internal.seeding import build_seeded
 from ..metrics import predict, psnr, ssim
 from ..noise import MILD, MODERATE, SEVERE, Blend
 from ..pretrained.weights import write_weights
@@ -107,9 +108,7 @@ def train_on_photos(
     clean = training_patches(training.photos)
     test = NoisyImages(test_patches(training.photos), Blend(MODERATE), seed=TEST_NOISE_SEED)
     noisy, target = next(test.batches(len(test)))
-    with torch.random.fork_rng():  # the initial weights follow the seed; the global generator is left as it was
-        torch.manual_seed(training.seed)
-        model = PHOTO_DENOISERS[training.network]()
+    model = build_seeded(PHOTO_DENOISERS[training.network], training.seed)
     checkpoint = Path(f"{os.fspath(output)}.checkpoint")
     history = fit(
         model,

@@ -10,6 +10,7 @@ from torch.nn.functional import max_pool2d
 
 from ..data import TEST_NOISE_SEED, NoisyImages, NoisyPairs, mnist, training_noise_seed
 from ..internal.checks import check_count
+from ..internal.seeding import build_seeded
 from ..metrics import mse, predict
 from ..noise import MODERATE, Blend
 from ..training import fit
@@ -28,9 +29,7 @@ def clipping_run(clip: bool, seed: int, *, mu: float = MODERATE, epochs: int = 1
     """
     noise = Blend(mu, clip=clip)
     check_count(seed, "seed", 0, example=0)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = UNet()
+    model = build_seeded(UNet, seed)
     pairs = NoisyPairs(mnist("train", "small"), noise, seed=training_noise_seed(seed))
     fit(model, pairs, epochs=epochs, lr=2e-3, batch_size=32, schedule="one-cycle", seed=seed, progress=False)
     images = NoisyImages(mnist("test", "small"), noise, seed=TEST_NOISE_SEED)

@@ -252,10 +252,7 @@ def measure_untrained(photos: Photos, output: str | os.PathLike[str], seeds: int
     noisy, clean = test_images("point-sample", _check_source(photos).test_sets()["test"])
     scores = []
     for seed in range(seeds):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model = BaseNet()
-        scores.append(psnr(predict(model, noisy).clamp(0, 1), clean))
+        scores.append(psnr(predict(build_seeded(BaseNet, seed), noisy).clamp(0, 1), clean))
     black = psnr(torch.zeros_like(clean), clean)
     return _add(path, {"untrained_basenet": {"psnr": scores, "black_psnr": black}})
 

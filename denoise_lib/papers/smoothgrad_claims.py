@@ -17,6 +17,7 @@ from ..data import as_float_images, mnist
 from ..internal.atomic_write import write_json
 from ..internal.checks import check_choice, check_count, check_flag, check_instance, check_pair, reading
 from ..internal.devices import machine
+from ..internal.seeding import build_seeded
 from ..internal.tables import table
 from ..kernels import effective_receptive_field, kernel_windows, radius
 from ..metrics import predict, psnr
@@ -171,11 +172,7 @@ def measure_groups(noisy: Tensor, clean: Tensor, n_samples: int) -> list[dict[st
     """Claims 1 and 2: both maps by group of pixels, for trained networks, untrained ones, and one that does nothing."""
     check_count(n_samples, "n_samples", high=MOST_SAMPLES, example=50)
     groups = pixel_groups(noisy, clean)
-    untrained: list[nn.Module] = []
-    for seed in range(5):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            untrained.append(TNet().eval())
+    untrained = [build_seeded(TNet, seed).eval() for seed in range(5)]
     networks: dict[str, list[nn.Module]] = {name: [load_pretrained(name)] for name in PHOTO_NETWORKS}
     networks |= {"tnet, untrained": untrained, "does nothing": [nn.Identity()]}
     rows = []
