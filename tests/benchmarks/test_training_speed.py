@@ -22,11 +22,10 @@ from benchmarks.training import (
 )
 from denoise_lib import fit
 
-pytestmark = pytest.mark.numbers
-
 CPU = torch.device("cpu")
 
 
+@pytest.mark.numbers
 @pytest.mark.parametrize("name", SETTINGS)
 def test_both_loops_do_the_same_work(name: str) -> None:
     """The same pairs in the same order, the same steps: what differs is how the sums are rounded."""

@@ -51,7 +51,9 @@ def test_the_loss_curve_is_that_of_one_process(scene: str, process: str, found: 
     np.testing.assert_allclose(shared["loss"], alone["loss"], rtol=1e-5)
     np.testing.assert_allclose(shared["validation"], alone["validation"], rtol=1e-4)
     assert shared["lr"] == alone["lr"]
-    np.testing.assert_allclose(shared["weights"], alone["weights"], atol=2e-4)
+    # Where rounding decides the sign of a tiny gradient, two runs part by twice Adam's rate, 1e-3, a step; there are up to 21.
+    apart = np.abs(np.subtract(shared["weights"], alone["weights"]))
+    assert apart.max() <= 21 * 2e-3 and apart.mean() <= 1e-3 / 100
 
 
 def test_all_processes_end_with_the_same_weights(found: dict[str, Any]) -> None:

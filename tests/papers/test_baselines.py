@@ -25,8 +25,6 @@ from denoise_lib.papers.baselines import (
 )
 from denoise_lib.papers.pairs import photo_pairs
 
-pytestmark = pytest.mark.numbers
-
 
 def noisy_digits(digits: Tensor, mu: float = 0.25, seed: int = 0) -> tuple[Tensor, Tensor]:
     clean = digits / 255
@@ -47,6 +45,7 @@ def test_best_affine_of_a_constant_image_is_the_mean() -> None:
     assert best_affine(torch.full((1, 1, 2, 2), 0.3), clean) == pytest.approx((0, 0.4))
 
 
+@pytest.mark.numbers
 @given(st.integers(0, 1000))
 def test_the_pixel_rule_is_the_conditional_mean(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -107,6 +106,7 @@ def test_every_baseline_denoises(name: str, small_train: Tensor, small_test: Ten
             assert error <= mse(slope * other + offset, clean.squeeze(1).double()) + 1e-7
 
 
+@pytest.mark.numbers
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_treats_each_image_alone(name: str, digits: Tensor) -> None:
     noisy, clean = noisy_digits(digits[:8])

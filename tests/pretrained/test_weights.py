@@ -36,8 +36,6 @@ from denoise_lib.pretrained.weights import (
 from denoise_lib.tnet import BaseNet, Noise2NoiseUNet, TinyDenoiser, TNet
 from denoise_lib.unet import Autoencoder, UNet, count_parameters
 
-pytestmark = pytest.mark.numbers
-
 LEVELS = ("mild", "moderate", "severe")
 EXPECTED = [f"autoencoder-{level}" for level in LEVELS] + [f"unet-{level}" for level in ("blind", *LEVELS)]
 DIGITS = [name for name in available_weights() if name.startswith(("unet-", "autoencoder-"))]
@@ -61,6 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # --- writing and reading ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.numbers
 @pytest.mark.parametrize("kind", ["unet", "no skips", "autoencoder"])
 def test_a_round_trip_keeps_every_bit(kind: str, tmp_path: Path) -> None:
     model = built(kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -467,6 +466,7 @@ def test_a_shipped_network_is_what_its_card_says(name: str) -> None:
     assert card["recipe"] and card["data"] and card["noise"] and card["training_seconds"] > 0
 
 
+@pytest.mark.numbers
 @pytest.mark.parametrize("name", DIGITS)
 def test_a_shipped_network_denoises_the_small_test_digits_as_its_card_says(name: str) -> None:
     card = weights_card(name)
