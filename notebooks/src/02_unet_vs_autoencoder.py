@@ -384,7 +384,7 @@ for level in LEVELS:
 # %% [markdown]
 # Without its skips the U-Net falls back to about the autoencoder's error. So the skips *are* the cause, and the
 # paper was right for a reason that it did not test. The wider layers of the autoencoder matter little beside
-# them. (One seed each: do not read anything into small differences between the last two columns.)
+# them. (Without a ± it is one seed: do not read anything into small differences between the last two columns.)
 #
 # ## 2.7 Trained at one level, tested at another
 #
