@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from error_line import line_of_error
 from PIL import Image
-from told_errors import line_of_error
 from torch import Tensor
 
 import denoise_lib

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from told_errors import line_of_error
+from error_line import line_of_error
 
 from benchmarks import __main__ as command_line
 from denoise_lib.papers.results import read_results
