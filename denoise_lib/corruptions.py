@@ -1,7 +1,8 @@
 """The other corruptions: photon noise, missing pixels, impulses, and a photo's random pixels.
 
 `Poisson`, `Bernoulli` and `Impulse` are the corruptions of Noise2Noise (Lehtinen et al., 2018). `PointSample` makes the second
-paper's noisy pairs from photos."""
+paper's noisy pairs from photos.
+"""
 
 from __future__ import annotations
 
