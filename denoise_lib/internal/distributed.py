@@ -8,6 +8,7 @@ the same step: the one that a single process would have taken with the whole bat
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 from dataclasses import dataclass
 
@@ -97,8 +98,15 @@ def join(device: torch.device) -> World:
     found = world()
     if found.size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(dist.destroy_process_group)
+        atexit.register(leave)
     return found
+
+
+def leave() -> None:
+    """Part from the other processes: a group that is left to the interpreter's end can abort the process there."""
+    if dist.is_available() and dist.is_initialized():
+        gc.collect()  # a network that was wrapped for the group still holds it
+        dist.destroy_process_group()
 
 
 def local_gpu() -> int:

@@ -55,6 +55,8 @@ def _denoise_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from ..internal.distributed import leave
+
     on_photos = options.photos is not None
     if options.network in (DIGIT_NETWORKS if on_photos else PHOTO_NETWORKS):
         known = ", ".join(PHOTO_NETWORKS if on_photos else DIGIT_NETWORKS)
@@ -69,7 +71,10 @@ def _train(options: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(options).items() if value is not None}
     chosen = argparse.Namespace(**(vars(options) | defaults | given))
     chosen.schedule = None if chosen.schedule == "constant" else chosen.schedule
-    return _train_on_photos(chosen) if on_photos else _train_on_digits(chosen)
+    try:
+        return _train_on_photos(chosen) if on_photos else _train_on_digits(chosen)
+    finally:
+        leave()
 
 
 def _train_on_digits(options: argparse.Namespace) -> int:

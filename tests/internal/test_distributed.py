@@ -79,6 +79,17 @@ def test_train_by_torchrun_writes_once_and_prints_once(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.json", "mine.safetensors"]
 
 
+def test_the_processes_part_when_the_training_is_over(tmp_path: Path) -> None:
+    """Not at the interpreter's end, where what is left of the group has once aborted a process."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch.distributed as dist\nfrom denoise_lib.__main__ import main\n"
+        "assert main(['train', '--epochs', '1', '--output', 'mine']) == 0\nprint('parted:', not dist.is_initialized())\n"
+    )
+    shared = torchrun(2, str(script), folder=tmp_path)
+    assert shared.returncode == 0 and shared.stdout.count("parted: True") == 2, shared.stderr[-3000:]
+
+
 def test_other_commands_are_refused_under_torchrun(tmp_path: Path) -> None:
     done = torchrun(2, "-m", "denoise_lib", "weights", folder=tmp_path)
     assert done.returncode != 0 and "torchrun is for `train` alone" in done.stderr
