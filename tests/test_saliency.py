@@ -92,7 +92,7 @@ def test_output_gradient_is_that_of_finite_differences(pixel: tuple[int, int] | 
     torch.testing.assert_close(output_gradient(model, x, pixel), differences(score, x), rtol=1e-6, atol=1e-8)
 
 
-def test_self_influence_is_the_diagonal_of_the_jacobian() -> None:
+def test_self_sensitivity_is_the_diagonal_of_the_jacobian() -> None:
     model, x = small_network(), images(2, side=4)
     for image, diagonal in zip(x, self_sensitivity(model, x, batch_size=7), strict=True):
         jacobian = torch.func.jacrev(lambda flat: model(flat.view(1, 2, 4, 4)).flatten())(image.flatten())
@@ -114,7 +114,7 @@ def test_probes_approach_the_diagonal() -> None:
     torch.testing.assert_close(one[:, 1], torch.full_like(one[:, 1], 2.0))
 
 
-def test_the_self_influence_of_a_linear_denoiser_is_its_kernels_middle() -> None:
+def test_the_self_sensitivity_of_a_linear_denoiser_is_its_kernels_middle() -> None:
     kernel = torch.randn(3, 3, 3, 3, generator=seeded(3), dtype=torch.float64)
     x, middle = images(2, channels=3, side=4), kernel[:, :, 1, 1]
     expected = middle.diagonal().view(1, 3, 1, 1).expand_as(x)
@@ -130,7 +130,7 @@ def test_the_error_of_the_identity() -> None:
     torch.testing.assert_close(output_gradient(nn.Identity(), x), torch.ones_like(x))
 
 
-def test_self_influence_of_the_colours_together_is_that_of_a_jacobian() -> None:
+def test_self_sensitivity_of_the_colours_together_is_that_of_a_jacobian() -> None:
     model, x = small_network(), images(2, side=4)
     found = self_sensitivity(model, x, colors="joint", batch_size=5)
     assert found.shape == (2, 1, 4, 4)
@@ -142,7 +142,7 @@ def test_self_influence_of_the_colours_together_is_that_of_a_jacobian() -> None:
 
 @pytest.mark.parametrize("colors", ["per_channel", "joint"])
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
-def test_self_influence_does_not_depend_on_batches(colors: Any, batch_size: int) -> None:
+def test_self_sensitivity_does_not_depend_on_batches(colors: Any, batch_size: int) -> None:
     model, x = small_network(), images(3, side=4)
     expected = torch.cat([self_sensitivity(model, image, colors=colors) for image in x.split(1)])
     torch.testing.assert_close(self_sensitivity(model, x, colors=colors, batch_size=batch_size), expected)
@@ -161,7 +161,7 @@ def test_the_gradients_of_a_batch_are_those_of_its_images(pixel: Any) -> None:
 
 
 @pytest.mark.parametrize("colors", ["per_channel", "joint"])
-def test_the_mean_with_error_is_self_influence_by_probes(colors: Any) -> None:
+def test_the_mean_with_error_is_self_sensitivity_by_probes(colors: Any) -> None:
     model, x = small_network(), images(2)
     found = self_sensitivity_with_error(model, x, colors=colors, probes=5, generator=seeded(3))
     plain = self_sensitivity(model, x, method="probes", colors=colors, probes=5, generator=seeded(3))

@@ -244,7 +244,8 @@ def test_the_wheel_holds_every_module(tmp_path: Path) -> None:
     subprocess.run(install, check=True, capture_output=True, text=True)
     # The other packages, by their folder: a .pth file there, such as the editable installation's, is not read.
     (place / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    listing = "; ".join(f"importlib.import_module({full_name(name)!r})" for name in MODULES if "nbgrader" not in name)
+    names = [*map(full_name, MODULES), *(f"denoise_lib.{path.stem}" for path in ALIASES.glob("[!_]*.py"))]
+    listing = "; ".join(f"importlib.import_module({name!r})" for name in names)
     check = f"import importlib, denoise_lib; {listing}; print(denoise_lib.__file__, len(denoise_lib.available_weights()))"
     check += "; from denoise_lib.papers import read_results; read_results('tnet'); print(denoise_lib.mnist('test').shape)"
     done = subprocess.run([python, "-I", "-c", check], capture_output=True, text=True, cwd=tmp_path)
