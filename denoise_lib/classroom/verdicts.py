@@ -125,7 +125,7 @@ def submission(
 
 
 def judge(submission: Submission) -> dict[str, Any]:
-    """The verdict, made anew; it is written nowhere."""
+    """Make the verdict; it is not written to the cache."""
     released = nbformat.reads(submission.released.decode(), as_version=4)
     fingerprint = submission.fingerprint
     try:

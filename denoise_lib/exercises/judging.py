@@ -155,7 +155,7 @@ def _wrong(exercise: Exercise, name: str, sentence: str) -> Outcome:
 
 
 def _run(exercise: Exercise, function: Callable[..., Any], seed: int) -> CallRecord:
-    """One call on the arguments of one seed; these are made anew for each call, so that no call sees another's changes."""
+    """One call on the arguments of one seed; these are made again for each call, so that no call sees another's changes."""
     arguments = exercise.arguments(torch.Generator().manual_seed(seed))
     try:
         with _torch_as_usual():

@@ -136,7 +136,7 @@ def _checked_history(**lists: list[float]) -> History:
 class CheckpointFolder:
     """A folder with one checkpoint a training; `fit` takes it in the place of a file.
 
-    Whatever is changed (settings, layers, first weights, data, code in the notebook) starts a training anew, and what is set
+    Whatever is changed (settings, layers, first weights, data, code in the notebook) starts a new training, and what is set
     back finds its file again.
     """
 

@@ -101,7 +101,7 @@ def _train_on_digits(options: argparse.Namespace) -> int:
     scores = evaluate(model, *next(test.batches(len(test))))
     card = {"data": options.data, "noise": options.noise, "epochs": options.epochs, "mse": scores.mse}
     write_weights(model, options.output, card)
-    checkpoint.unlink(missing_ok=True)  # the training is over; the next one under this name starts anew
+    checkpoint.unlink(missing_ok=True)  # the training is over; the next one under this name starts from scratch
     print(f"test MSE {scores.mse:.5f}, PSNR {scores.psnr:.2f} dB, SSIM {scores.ssim:.3f}")
     print(f"weights: {options.output}.safetensors")
     return 0

@@ -121,7 +121,7 @@ def train_on_photos(
         return {}
     card = photo_card(model, training, sum(history.seconds), default_device(device))
     write_weights(model, output, card)
-    checkpoint.unlink(missing_ok=True)  # the training is over; the next one under this name starts anew
+    checkpoint.unlink(missing_ok=True)  # the training is over; the next one under this name starts from scratch
     return card
 
 
